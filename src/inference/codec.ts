@@ -1,0 +1,63 @@
+import { decode, type DecodeLimits } from "./decode.ts";
+import { decodeMask, encodeMask, encodePng } from "./encode.ts";
+import type { Manifest } from "./manifest.ts";
+import type { RenderOptions } from "./render_options.ts";
+import type { Operations, Output } from "./rpc.ts";
+import { cutOut, type Mask, type Pixels, preprocess } from "./steps.ts";
+
+export interface DecodeInput {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly limits: DecodeLimits;
+  /** Given where the image is to be inferred: whose tensor to make. */
+  readonly manifest?: Manifest;
+}
+
+export interface Decoded {
+  readonly pixels: Pixels;
+  readonly tensor?: Float32Array<ArrayBuffer>;
+  readonly decodeMs: number;
+}
+
+export interface RenderInput {
+  readonly pixels: Pixels;
+  /** The model's mask, or the file in which it was kept. */
+  readonly mask: Mask | Uint8Array<ArrayBuffer>;
+  readonly options: RenderOptions;
+}
+
+export interface Rendered {
+  readonly file: Uint8Array<ArrayBuffer>;
+  readonly contentType: string;
+  /** The mask as a file to keep, where it came as pixels. */
+  readonly maskFile?: Uint8Array<ArrayBuffer>;
+  readonly renderMs: number;
+  readonly encodeMs: number;
+}
+
+/** Everything that touches an image's bytes and pixels but the model. */
+export const codecOperations = {
+  /** @throws {ImageError} as {@link decode} does. */
+  async decode({ bytes, limits, manifest }: DecodeInput): Promise<Output<Decoded>> {
+    const started = performance.now();
+    const pixels = await decode(bytes, limits);
+    const tensor = manifest && preprocess(pixels, manifest);
+    return {
+      value: { pixels, tensor, decodeMs: performance.now() - started },
+      transfer: tensor ? [pixels.data.buffer, tensor.buffer] : [pixels.data.buffer],
+    };
+  },
+
+  async render({ pixels, mask }: RenderInput): Promise<Output<Rendered>> {
+    const started = performance.now();
+    cutOut(pixels, mask instanceof Uint8Array ? await decodeMask(mask) : mask);
+    const rendered = performance.now();
+    const file = await encodePng(pixels);
+    const maskFile = mask instanceof Uint8Array ? undefined : await encodeMask(mask);
+    const transfer = maskFile ? [file.buffer, maskFile.buffer] : [file.buffer];
+    const renderMs = rendered - started;
+    const encodeMs = performance.now() - rendered;
+    return { value: { file, contentType: "image/png", maskFile, renderMs, encodeMs }, transfer };
+  },
+} satisfies Operations;
+
+export type CodecOperations = typeof codecOperations;

@@ -1,0 +1,77 @@
+import { z } from "zod";
+import { sha256 } from "../cache/keys.ts";
+
+const triple = z.tuple([z.number(), z.number(), z.number()]);
+
+/** What stands beside a model file: everything that its pre- and post-processing need and the file does not say. */
+export const manifestSchema = z.strictObject({
+  name: z.string().min(1),
+  licence: z.string().min(1),
+  source: z.url(),
+  citation: z.string().optional(),
+  /** Of the model file; what is loaded must match. */
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  /** float32, 1×3×height×width, RGB. */
+  input: z.strictObject({
+    name: z.string(),
+    width: z.int().positive(),
+    height: z.int().positive(),
+  }),
+  /** float32, 1×1×height×width (or without the second axis). */
+  output: z.strictObject({ name: z.string() }),
+  /** `(x / scale − mean) / std`, where scale is the image's largest value (`max`) or 255. */
+  normalisation: z.strictObject({ scale: z.enum(["max", "255"]), mean: triple, std: triple.refine(noZero, "is zero") }),
+  /** How the output becomes a mask: stretched to its own range, or taken as a probability. */
+  mask: z.enum(["min-max", "probability"]),
+});
+
+export type Manifest = z.infer<typeof manifestSchema>;
+
+function noZero(values: number[]): boolean {
+  return !values.includes(0);
+}
+
+/** A model as it lies on disk. */
+export interface Model {
+  readonly manifest: Manifest;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /**
+   * Changes whenever a mask could: a digest of model file, manifest and pipeline version, so that another model never
+   * answers with this one's masks.
+   */
+  readonly version: string;
+}
+
+/** To be raised with every change of the image steps that changes a mask or a rendered file. */
+const PIPELINE_VERSION = 1;
+
+/**
+ * Reads and checks a model and its manifest.
+ * @throws {Error} that names the file and what is wrong with it.
+ */
+export async function loadModel(modelPath: string | URL, manifestPath: string | URL): Promise<Model> {
+  const read = async <T>(path: string | URL, content: Promise<T>) => {
+    try {
+      return await content;
+    } catch (error) {
+      throw new Error(`cannot read ${path}: ${error instanceof Error ? error.message : error}`, { cause: error });
+    }
+  };
+  const text = await read(manifestPath, Deno.readTextFile(manifestPath));
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new Error(`${manifestPath} is not JSON: ${(error as Error).message}`);
+  }
+  const parsed = manifestSchema.safeParse(json);
+  if (!parsed.success) throw new Error(`${manifestPath} is not a model manifest:\n${z.prettifyError(parsed.error)}`);
+  const manifest = parsed.data;
+  const bytes = await read(modelPath, Deno.readFile(modelPath));
+  const digest = await sha256(bytes);
+  if (digest !== manifest.sha256) {
+    throw new Error(`${modelPath} has the SHA-256 digest ${digest}, but ${manifestPath} describes ${manifest.sha256}`);
+  }
+  const version = await sha256(new TextEncoder().encode(JSON.stringify([PIPELINE_VERSION, manifest])));
+  return { manifest, bytes, version: version.slice(0, 16) };
+}

@@ -1,0 +1,3 @@
+import { serveOperations } from "./rpc.ts";
+
+serveOperations(async () => (await import("./session.ts")).sessionOperations);
