@@ -1,0 +1,164 @@
+import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { decodeEntry, encodeEntry } from "./entry_codec.ts";
+import type { Entry, EntryInfo, Store } from "./store.ts";
+
+const SCHEMA_VERSION = 1;
+
+export interface SqliteStoreOptions {
+  /** The database file, or `:memory:`. */
+  path: string;
+  /** The bound on all values together, in bytes; the least recently used go first. */
+  maxBytes: number;
+  /** How long an entry is served, in seconds; 0: as long as there is room. */
+  ttlSeconds?: number;
+  now?: () => number;
+}
+
+/**
+ * The embedded durable tier: one file, no server. Write-ahead logging keeps it whole when the process is killed, and
+ * lets several processes on one machine share it (https://www.sqlite.org/wal.html).
+ */
+export class SqliteStore implements Store {
+  readonly name = "sqlite";
+  readonly #db: DatabaseSync;
+  readonly #maxBytes: number;
+  readonly #ttlMs: number;
+  readonly #now: () => number;
+  readonly #select: StatementSync;
+  readonly #upsert: StatementSync;
+  readonly #touch: StatementSync;
+  readonly #remove: StatementSync;
+  /** Keys read since the last write. Recency is written down with the next write, so that a hit writes nothing. */
+  readonly #read = new Map<string, number>();
+  #bytes: number;
+
+  /** @throws {Error} where the file is not a database or cannot be written; see {@link openSqliteStore}. */
+  constructor(options: SqliteStoreOptions) {
+    this.#maxBytes = options.maxBytes;
+    this.#ttlMs = (options.ttlSeconds ?? 0) * 1000;
+    this.#now = options.now ?? Date.now;
+    this.#db = new DatabaseSync(options.path);
+    try {
+      this.#db.exec("PRAGMA busy_timeout = 1000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;");
+      const { user_version } = this.#db.prepare("PRAGMA user_version").get() as { user_version: number };
+      if (user_version !== SCHEMA_VERSION) this.#db.exec("DROP TABLE IF EXISTS entries");
+      this.#db.exec(`
+        CREATE TABLE IF NOT EXISTS entries (
+          key TEXT PRIMARY KEY, value BLOB NOT NULL, content_type TEXT NOT NULL,
+          bytes INTEGER NOT NULL, created REAL NOT NULL, expires REAL, used REAL NOT NULL
+        );
+        CREATE INDEX IF NOT EXISTS entries_used ON entries (used);
+        CREATE INDEX IF NOT EXISTS entries_created ON entries (created);
+        PRAGMA user_version = ${SCHEMA_VERSION};
+      `);
+      this.#bytes = this.#total();
+    } catch (error) {
+      this.#db.close();
+      throw error;
+    }
+    this.#select = this.#db.prepare("SELECT value FROM entries WHERE key = ? AND (expires IS NULL OR expires > ?)");
+    this.#upsert = this.#db.prepare("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?)");
+    this.#touch = this.#db.prepare("UPDATE entries SET used = ? WHERE key = ?");
+    this.#remove = this.#db.prepare("DELETE FROM entries WHERE key = ? RETURNING bytes");
+  }
+
+  get(key: string): Promise<Entry | undefined> {
+    const now = this.#now();
+    const row = this.#select.get(key, now) as { value: Uint8Array<ArrayBuffer> } | undefined;
+    if (row === undefined) return Promise.resolve(undefined);
+    const entry = decodeEntry(row.value);
+    if (entry === undefined) this.#removeRow(key);
+    else this.#read.set(key, now);
+    return Promise.resolve(entry);
+  }
+
+  set(key: string, entry: Entry): Promise<void> {
+    const now = this.#now();
+    const value = encodeEntry(entry);
+    const expires = this.#ttlMs > 0 ? now + this.#ttlMs : null;
+    this.#transaction(() => {
+      for (const [read, at] of this.#read) this.#touch.run(at, read);
+      this.#read.clear();
+      this.#removeRow(key);
+      this.#upsert.run(key, value, entry.contentType, entry.bytes.length, entry.created, expires, now);
+      this.#bytes += entry.bytes.length;
+      if (this.#bytes > this.#maxBytes) this.#evict(now);
+    });
+    return Promise.resolve();
+  }
+
+  delete(key: string): Promise<boolean> {
+    return Promise.resolve(this.#removeRow(key));
+  }
+
+  list(limit: number): Promise<EntryInfo[]> {
+    const rows = this.#db.prepare(
+      `SELECT key, content_type AS contentType, bytes, created FROM entries
+       WHERE expires IS NULL OR expires > ? ORDER BY created DESC LIMIT ?`,
+    ).all(this.#now(), limit);
+    return Promise.resolve(rows.map((row) => ({ ...row }) as unknown as EntryInfo));
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+
+  #removeRow(key: string): boolean {
+    this.#read.delete(key);
+    const row = this.#remove.get(key) as { bytes: number } | undefined;
+    if (row !== undefined) this.#bytes -= row.bytes;
+    return row !== undefined;
+  }
+
+  /** Frees a tenth more than needed, so that a full cache does not evict at every write. */
+  #evict(now: number): void {
+    this.#db.prepare("DELETE FROM entries WHERE expires <= ?").run(now);
+    // Other processes may share the file: count anew instead of trusting this process's sum.
+    this.#bytes = this.#total();
+    const target = this.#maxBytes * 0.9;
+    if (this.#bytes <= this.#maxBytes) return;
+    const oldest = this.#db.prepare("SELECT key FROM entries ORDER BY used").all() as { key: string }[];
+    for (const { key } of oldest) {
+      if (this.#bytes <= target) break;
+      this.#removeRow(key);
+    }
+  }
+
+  #total(): number {
+    return (this.#db.prepare("SELECT coalesce(sum(bytes), 0) AS total FROM entries").get() as { total: number }).total;
+  }
+
+  #transaction(work: () => void): void {
+    this.#db.exec("BEGIN IMMEDIATE");
+    try {
+      work();
+      this.#db.exec("COMMIT");
+    } catch (error) {
+      this.#db.exec("ROLLBACK");
+      this.#bytes = this.#total();
+      throw error;
+    }
+  }
+}
+
+/**
+ * Opens the store, putting a file that is no (or a damaged) database aside under `PATH.damaged`: it is only a cache, and
+ * a service that will not start for it helps nobody.
+ * @param onDamaged told where the old file went.
+ */
+export function openSqliteStore(options: SqliteStoreOptions, onDamaged: (asidePath: string) => void): SqliteStore {
+  try {
+    return new SqliteStore(options);
+  } catch (error) {
+    if (!/not a database|malformed|corrupt/i.test(String(error))) throw error;
+    const aside = `${options.path}.damaged`;
+    Deno.renameSync(options.path, aside);
+    for (const suffix of ["-wal", "-shm"]) {
+      try {
+        Deno.removeSync(options.path + suffix);
+      } catch { /* was not there */ }
+    }
+    onDamaged(aside);
+    return new SqliteStore(options);
+  }
+}
