@@ -1,0 +1,26 @@
+import type { Logger } from "@logtape/logtape";
+import { Hono } from "hono";
+import { toHttpError } from "./http/errors.ts";
+import { type AppEnv, job, logUnexpected } from "./http/job.ts";
+import { aboutRoute, type AboutRouteOptions } from "./routes/about.ts";
+import { predictRoute, type PredictRouteOptions } from "./routes/predict.ts";
+
+export interface AppParts extends AboutRouteOptions, PredictRouteOptions {
+  logger: Logger;
+}
+
+/** The HTTP application. It is given its parts and an execution context (`app.fetch(request, {}, context)`). */
+export function createApp(parts: AppParts): Hono<AppEnv> {
+  const app = new Hono<AppEnv>();
+  app.use(job(parts.logger));
+  app.route("/", aboutRoute(parts));
+  app.route("/", predictRoute(parts));
+
+  app.notFound((c) => c.json({ error: { code: "not_found", message: `there is nothing at ${c.req.path}` } }, 404));
+  app.onError((error, c) => {
+    logUnexpected(c, error);
+    const { status, code, message, headers } = toHttpError(error);
+    return c.json({ error: { code, message }, job_id: c.var.jobId }, status, headers);
+  });
+  return app;
+}

@@ -1,0 +1,109 @@
+import { z } from "zod";
+
+/** An integer written in decimal digits. */
+function integer(minimum: number, maximum = Number.MAX_SAFE_INTEGER) {
+  return z.string().regex(/^\d+$/, "is not a whole number").transform(Number).pipe(
+    z.number().min(minimum, `is less than ${minimum}`).max(maximum, `is more than ${maximum}`),
+  );
+}
+
+/**
+ * Every setting: its environment variable, its default and, in `describe`, its line in the README (a test compares the
+ * two).
+ */
+export const settings = z.object({
+  HOST: z.string().default("0.0.0.0").describe("Address to listen on."),
+  PORT: integer(0, 65535).default(8000).describe("Port to listen on; 0 takes a free one and prints it."),
+  CACHE_STORE: z.enum(["auto", "memory", "sqlite", "upstash"]).default("auto").describe(
+    "Durable store behind the memory cache: `memory` (none), `sqlite`, `upstash` (Redis over REST); `auto` takes `upstash` where its URL and token are set, else `sqlite`.",
+  ),
+  CACHE_DIR: z.string().default(".cutcache").describe("Folder of the SQLite cache."),
+  CACHE_KEY: z.enum(["content", "file_path"]).default("content").describe(
+    "What `/predict` knows an image by: its bytes, or the name it came under.",
+  ),
+  CACHE_TTL_SECONDS: integer(0).default(2_592_000).describe(
+    "How long results are kept, in seconds; 0 keeps them as long as there is room.",
+  ),
+  CACHE_MAX_BYTES: integer(0).default(67_108_864).describe("Bound of the memory cache, in bytes."),
+  CACHE_DISK_BYTES: integer(0).default(2_147_483_648).describe(
+    "Bound of the SQLite cache, in bytes; the least recently used results go first.",
+  ),
+  CACHE_MAX_VALUE_BYTES: integer(0).default(1_000_000).describe(
+    "Largest value written to Redis, in bytes as encoded for it (base64); of a larger result only the mask is kept there.",
+  ),
+  CACHE_TIMEOUT_MS: integer(1).default(200).describe(
+    "How long a request may wait for the durable store, in milliseconds; then it goes on as a miss.",
+  ),
+  CACHE_WRITE_TIMEOUT_MS: integer(1).default(5000).describe(
+    "How long a deferred write may take, in milliseconds; no request waits for it.",
+  ),
+  CACHE_BREAK_MS: integer(1).default(5000).describe(
+    "How long a durable store that failed is left alone before it is tried again, in milliseconds.",
+  ),
+  UPSTASH_REDIS_REST_URL: z.url({ protocol: /^https?$/, error: "is not an http(s) URL" }).optional().describe(
+    "Redis over the Upstash REST protocol: address of Upstash or serverless-redis-http.",
+  ),
+  UPSTASH_REDIS_REST_TOKEN: z.string().optional().describe("Token for it."),
+  INFERENCE_THREADS: integer(1, 64).optional().describe(
+    "Threads of one inference; default: as many as there are cores.",
+  ),
+  INFERENCE_WORKERS: integer(1, 64).default(1).describe("Inferences at a time; each holds the model and about 300 MB."),
+  INFERENCE_TIMEOUT_MS: integer(1).default(30_000).describe(
+    "How long one step of a job may take, in milliseconds; then its worker is replaced and the job answers 504.",
+  ),
+  QUEUE_LIMIT: integer(1).default(100).describe("Images that may wait; the next is answered 503 with `Retry-After`."),
+  MAX_BODY_BYTES: integer(1).default(20_971_520).describe(
+    "Largest request body, in bytes; a larger one is answered 413.",
+  ),
+  MAX_PIXELS: integer(1).default(25_000_000).describe(
+    "Largest image, in pixels (width × height), checked before it is decoded; a larger one is answered 413.",
+  ),
+  DRAIN_SECONDS: integer(0).default(30).describe(
+    "How long SIGTERM and SIGINT wait for requests and pending cache writes, in seconds.",
+  ),
+  LOG_FORMAT: z.enum(["auto", "text", "json"]).default("auto").describe(
+    "`text` lines, or one `json` object a line; `auto`: text on a terminal, else json.",
+  ),
+  LOG_LEVEL: z.enum(["debug", "info", "warning", "error"]).default("info").describe(
+    "Least important level that is logged.",
+  ),
+});
+
+export type Config = z.infer<typeof settings>;
+
+/** The environment variables that are read. */
+export const settingNames = Object.keys(settings.shape) as (keyof Config)[];
+
+/**
+ * Reads the settings from an environment; an empty variable counts as not set.
+ * @throws {Error} that lists every setting that is wrong and what would be right.
+ */
+export function readConfig(environment: (name: string) => string | undefined): Config {
+  const given = Object.fromEntries(settingNames.map((name) => [name, environment(name) || undefined]));
+  const parsed = settings.safeParse(given);
+  if (!parsed.success) {
+    const lines = parsed.error.issues.map((issue) => {
+      const name = String(issue.path[0]) as keyof Config;
+      const value = name === "UPSTASH_REDIS_REST_TOKEN" ? "(hidden)" : JSON.stringify(given[name]);
+      return `  ${name}=${value}: ${issue.message}. ${settings.shape[name].description}`;
+    });
+    throw new Error(`these settings are wrong:\n${lines.join("\n")}`);
+  }
+  const config = parsed.data;
+  const credentials = [config.UPSTASH_REDIS_REST_URL, config.UPSTASH_REDIS_REST_TOKEN].filter(Boolean).length;
+  if (credentials === 1 || (credentials === 0 && config.CACHE_STORE === "upstash")) {
+    throw new Error("Redis over REST needs both UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN");
+  }
+  return config;
+}
+
+/** The README's table of settings, in Markdown. */
+export function settingsTable(): string {
+  const defaults = settings.parse({});
+  const rows = settingNames.map((name) => {
+    const value = defaults[name];
+    const shown = value === undefined ? "" : `\`${value}\``;
+    return `| \`${name}\` | ${shown} | ${settings.shape[name].description} |`;
+  });
+  return ["| variable | default | meaning |", "| --- | --- | --- |", ...rows].join("\n");
+}

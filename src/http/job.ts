@@ -1,0 +1,44 @@
+import type { Logger } from "@logtape/logtape";
+import type { Context, MiddlewareHandler } from "hono";
+import { isUnexpected } from "./errors.ts";
+
+/** What every handler finds in its context. */
+export interface AppEnv {
+  Variables: {
+    /** Six hexadecimal digits that name this request in the logs. */
+    jobId: string;
+    /** Adds the job's id to each line. */
+    logger: Logger;
+  };
+}
+
+/** Paths that a probe asks each second; their lines are kept for `LOG_LEVEL=debug`. */
+const PROBED = new Set(["/health"]);
+
+/** Gives each request a job id, and logs when it starts and ends. */
+export function job(logger: Logger): MiddlewareHandler<AppEnv> {
+  return async function job(c, next) {
+    const started = performance.now();
+    const jobId = crypto.getRandomValues(new Uint8Array(3)).toHex();
+    const jobLogger = logger.with({ job_id: jobId });
+    const level = PROBED.has(c.req.path) ? "debug" : "info";
+    c.set("jobId", jobId);
+    c.set("logger", jobLogger);
+    jobLogger[level]("START {method} {path}", { method: c.req.method, path: c.req.path });
+    await next();
+    c.header("X-Request-Id", jobId);
+    const elapsed = Number((performance.now() - started).toFixed(3));
+    jobLogger[level]("END {status}, elapsed_time [ms]: {elapsed_time [ms]}", {
+      status: c.res.status,
+      "elapsed_time [ms]": elapsed,
+    });
+  };
+}
+
+/** Logs an error where it is a fault of ours, with everything that the sender is not told. */
+export function logUnexpected(c: Context<AppEnv>, error: unknown): void {
+  if (!isUnexpected(error)) return;
+  c.var.logger.error("unexpected failure: {error}", {
+    error: error instanceof Error ? error.stack ?? error.message : String(error),
+  });
+}

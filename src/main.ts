@@ -1,0 +1,154 @@
+import { dispose, getLogger, type Logger } from "@logtape/logtape";
+import denoJson from "../deno.json" with { type: "json" };
+import { createApp } from "./app.ts";
+import { GuardedStore } from "./cache/guard.ts";
+import { MemoryStore } from "./cache/memory.ts";
+import { openSqliteStore } from "./cache/sqlite.ts";
+import type { Store } from "./cache/store.ts";
+import { TieredStore } from "./cache/tiered.ts";
+import { UpstashStore } from "./cache/upstash.ts";
+import { type Config, readConfig } from "./config.ts";
+import { DeferredWork } from "./deferred.ts";
+import { Engine } from "./inference/engine.ts";
+import { loadModel } from "./inference/manifest.ts";
+import { configureLogging } from "./log.ts";
+import { Predictor } from "./predictor.ts";
+
+const MODEL = new URL("../static/model.onnx", import.meta.url);
+const MANIFEST = new URL("../static/model.json", import.meta.url);
+
+async function main(): Promise<void> {
+  const config = readConfig((name) => Deno.env.get(name));
+  const format = config.LOG_FORMAT === "auto" ? (Deno.stdout.isTerminal() ? "text" : "json") : config.LOG_FORMAT;
+  await configureLogging({ format, level: config.LOG_LEVEL });
+  const logger = getLogger("cutcache");
+
+  const model = await loadModel(MODEL, MANIFEST);
+  const engine = new Engine({
+    model,
+    threads: config.INFERENCE_THREADS ?? navigator.hardwareConcurrency,
+    workers: config.INFERENCE_WORKERS,
+    limits: { maxPixels: config.MAX_PIXELS },
+    timeoutMs: config.INFERENCE_TIMEOUT_MS,
+    queueLimit: config.QUEUE_LIMIT,
+    logger,
+  });
+  await engine.ready();
+
+  const memory = new MemoryStore({ maxBytes: config.CACHE_MAX_BYTES, ttlSeconds: config.CACHE_TTL_SECONDS });
+  const durable = await openDurableStore(config, logger);
+  const cache = new TieredStore(memory, durable);
+  const deferred = new DeferredWork(logger);
+  const app = createApp({
+    appVersion: denoJson.version,
+    model,
+    store: cache.name,
+    engineStatus: () => engine.status(),
+    storeHealth: () => durable instanceof GuardedStore ? durable.health() : undefined,
+    deferred,
+    predictor: new Predictor({ cache, engine, keyBy: config.CACHE_KEY }),
+    maxBodyBytes: config.MAX_BODY_BYTES,
+    logger,
+  });
+
+  const server = Deno.serve({
+    hostname: config.HOST,
+    port: config.PORT,
+    onListen: ({ hostname, port }) => {
+      const host = hostname === "0.0.0.0" || hostname === "::" ? "localhost" : hostname;
+      const address = `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+      logger.info("Cutcache {version} listens on {address}, model {model}, store {store}", {
+        version: denoJson.version,
+        address,
+        model: model.manifest.name,
+        store: cache.name,
+      });
+      console.error(`\nTry it, in another terminal in this folder:\n\n  ${exampleRequest(address)}\n`);
+    },
+  }, (request) => app.fetch(request, {}, deferred));
+
+  const signal = await firstSignal("SIGINT", "SIGTERM");
+  logger.info("{signal}: finishing requests and {pending} pending writes", { signal, pending: deferred.pending });
+  const drained = (async () => {
+    await server.shutdown();
+    await deferred.settled();
+    return true;
+  })();
+  const inTime = await Promise.race([drained, after(config.DRAIN_SECONDS * 1000, false)]);
+  if (!inTime) {
+    logger.error("gave up after {seconds} s with {pending} writes pending", {
+      seconds: config.DRAIN_SECONDS,
+      pending: deferred.pending,
+    });
+  }
+  engine.close();
+  cache.close();
+  logger.info("stopped");
+  await dispose();
+  Deno.exit(inTime ? 0 : 1);
+}
+
+async function openDurableStore(config: Config, logger: Logger): Promise<Store | undefined> {
+  const { UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: token } = config;
+  const kind = config.CACHE_STORE === "auto" ? (url ? "upstash" : "sqlite") : config.CACHE_STORE;
+  const timeouts = { readTimeoutMs: config.CACHE_TIMEOUT_MS, writeTimeoutMs: config.CACHE_WRITE_TIMEOUT_MS };
+  const ttlSeconds = config.CACHE_TTL_SECONDS;
+  if (kind === "memory") return undefined;
+  if (kind === "upstash") {
+    const redis = new UpstashStore({
+      url: url!,
+      token: token!,
+      ttlSeconds,
+      maxValueBytes: config.CACHE_MAX_VALUE_BYTES,
+      ...timeouts,
+    });
+    return new GuardedStore(redis, { ...timeouts, breakMs: config.CACHE_BREAK_MS, logger });
+  }
+  try {
+    await Deno.mkdir(config.CACHE_DIR, { recursive: true });
+    const path = `${config.CACHE_DIR}/cutcache.sqlite`;
+    const sqlite = openSqliteStore({ path, maxBytes: config.CACHE_DISK_BYTES, ttlSeconds }, (aside) => {
+      logger.warn("{path} was damaged; it lies at {aside} and a new one was made", { path, aside });
+    });
+    return new GuardedStore(sqlite, { ...timeouts, breakMs: config.CACHE_BREAK_MS, logger });
+  } catch (error) {
+    throw new Error(
+      `CACHE_DIR=${config.CACHE_DIR} cannot be written: ${(error as Error).message}. ` +
+        "Name another folder, or keep results in memory only with CACHE_STORE=memory.",
+      { cause: error },
+    );
+  }
+}
+
+/** One line of shell that sends a picture of this repository and writes its cutout. */
+function exampleRequest(address: string): string {
+  return `base64 < tests/fixtures/coffee.jpg | tr -d '\\n' | ` +
+    `sed 's/.*/{"file_path":"coffee.jpg","img_base64":"&"}/' | ` +
+    `curl -s -H 'Content-Type: application/json' --data-binary @- ${address}/predict | ` +
+    `sed 's/.*"img_none_bg_base64":"\\([^"]*\\)".*/\\1/' | base64 -d > cutout.png`;
+}
+
+/** Resolves with the first of these signals; a second one ends the process as usual. */
+function firstSignal(...signals: Deno.Signal[]): Promise<Deno.Signal> {
+  return new Promise((resolve) => {
+    const listeners = signals.map((signal) => {
+      const listener = () => {
+        for (const [name, other] of listeners) Deno.removeSignalListener(name, other);
+        resolve(signal);
+      };
+      Deno.addSignalListener(signal, listener);
+      return [signal, listener] as const;
+    });
+  });
+}
+
+function after<T>(milliseconds: number, value: T): Promise<T> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds, value));
+}
+
+try {
+  await main();
+} catch (error) {
+  console.error(`Cutcache cannot start: ${error instanceof Error ? error.message : error}`);
+  Deno.exit(1);
+}
