@@ -1,0 +1,22 @@
+import assert from "node:assert/strict";
+import { Coalescer } from "../../src/cache/coalesce.ts";
+
+Deno.test("coalescer › work under way is joined, finished work is not", async () => {
+  const coalescer = new Coalescer<number>();
+  let runs = 0;
+  const work = async () => {
+    await Promise.resolve();
+    return ++runs;
+  };
+  assert.deepEqual(await Promise.all([1, 2, 3].map(() => coalescer.run("a", work))), [1, 1, 1]);
+  assert.equal(coalescer.inFlight("a"), undefined);
+  assert.deepEqual(await Promise.all([coalescer.run("a", work), coalescer.run("b", work)]), [2, 3]);
+});
+
+Deno.test("coalescer › a failure reaches all who joined, and the next one tries again", async () => {
+  const coalescer = new Coalescer<string>();
+  const failing = () => Promise.reject(new Error("no"));
+  const results = await Promise.allSettled([coalescer.run("a", failing), coalescer.run("a", failing)]);
+  assert.deepEqual(results.map(({ status }) => status), ["rejected", "rejected"]);
+  assert.equal(await coalescer.run("a", () => Promise.resolve("yes")), "yes");
+});

@@ -1,0 +1,25 @@
+import assert from "node:assert/strict";
+import { decodeEntry, encodeEntry } from "../../src/cache/entry_codec.ts";
+
+const entry = { bytes: new Uint8Array([1, 2, 3, 0, 255]), contentType: "image/png", created: 1_790_000_000_123 };
+
+Deno.test("entry codec › what was encoded is decoded", () => {
+  assert.deepEqual(decodeEntry(encodeEntry(entry)), entry);
+  const empty = { ...entry, bytes: new Uint8Array() };
+  assert.deepEqual(decodeEntry(encodeEntry(empty)), empty);
+});
+
+Deno.test("entry codec › a value that is cut off anywhere is no entry", () => {
+  const encoded = encodeEntry(entry);
+  for (let length = 0; length < encoded.length; length++) {
+    assert.equal(decodeEntry(encoded.slice(0, length)), undefined);
+  }
+});
+
+Deno.test("entry codec › a value with any bit flipped is no entry", () => {
+  for (let i = 0; i < encodeEntry(entry).length; i++) {
+    const encoded = encodeEntry(entry);
+    encoded[i] ^= 1 << (i % 8);
+    assert.equal(decodeEntry(encoded), undefined, `byte ${i}`);
+  }
+});

@@ -1,0 +1,235 @@
+import { RedisServer } from "../support/redis.ts";
+import { UpstashGateway } from "../support/upstash_gateway.ts";
+import assert from "node:assert/strict";
+import { MemoryStore } from "../../src/cache/memory.ts";
+import { openSqliteStore, SqliteStore } from "../../src/cache/sqlite.ts";
+import type { Entry, Store } from "../../src/cache/store.ts";
+import { TieredStore } from "../../src/cache/tiered.ts";
+import { UpstashStore, type UpstashStoreOptions } from "../../src/cache/upstash.ts";
+
+const entry = (fill: number, size = 100, created = fill): Entry => ({
+  bytes: new Uint8Array(size).fill(fill),
+  contentType: "image/png",
+  created,
+});
+
+/** Runs `use` with an Upstash store on a real Redis behind a real gateway. */
+async function withUpstash(
+  use: (parts: { store: UpstashStore; redis: RedisServer; gateway: UpstashGateway }) => Promise<void>,
+  options: Partial<UpstashStoreOptions> = {},
+): Promise<void> {
+  await using redis = await RedisServer.start();
+  await using gateway = await UpstashGateway.start({ redisUrl: redis.url });
+  const store = new UpstashStore({
+    url: gateway.url,
+    token: gateway.token,
+    ttlSeconds: 60,
+    readTimeoutMs: 2000,
+    writeTimeoutMs: 2000,
+    maxValueBytes: 1_000_000,
+    ...options,
+  });
+  await use({ store, redis, gateway });
+}
+
+const stores: Record<string, (use: (store: Store) => Promise<void>) => Promise<void>> = {
+  memory: (use) => use(new MemoryStore({ maxBytes: 1_000_000 })),
+  sqlite: async (use) => {
+    const store = new SqliteStore({ path: ":memory:", maxBytes: 1_000_000 });
+    await use(store);
+    store.close();
+  },
+  "memory+sqlite": async (use) => {
+    const store = new TieredStore(
+      new MemoryStore({ maxBytes: 1_000_000 }),
+      new SqliteStore({ path: ":memory:", maxBytes: 1_000_000 }),
+    );
+    await use(store);
+    store.close();
+  },
+  upstash: (use) => withUpstash(({ store }) => use(store)),
+};
+
+for (const [name, withStore] of Object.entries(stores)) {
+  Deno.test(`${name} store › gives back what was set, and undefined for anything else`, () =>
+    withStore(async (store) => {
+      await store.set("a", entry(1));
+      await store.set("b", entry(2));
+      assert.deepEqual(await store.get("a"), entry(1));
+      assert.equal(await store.get("c"), undefined);
+      await store.set("a", entry(3));
+      assert.deepEqual(await store.get("a"), entry(3));
+    }));
+
+  Deno.test(`${name} store › deletes, and says whether there was something`, () =>
+    withStore(async (store) => {
+      await store.set("a", entry(1));
+      assert.equal(await store.delete("a"), true);
+      assert.equal(await store.delete("a"), false);
+      assert.equal(await store.get("a"), undefined);
+    }));
+
+  Deno.test(`${name} store › lists the newest first, up to the limit`, () =>
+    withStore(async (store) => {
+      for (const i of [1, 2, 3]) await store.set(`key ${i}`, entry(i));
+      const list = await store.list(2);
+      assert.deepEqual(list.map(({ key, bytes, created }) => ({ key, bytes, created })), [
+        { key: "key 3", bytes: 100, created: 3 },
+        { key: "key 2", bytes: 100, created: 2 },
+      ]);
+    }));
+}
+
+Deno.test("memory store › keeps to its bound and forgets the least recently used", async () => {
+  const store = new MemoryStore({ maxBytes: 3 * (1000 + 512) });
+  for (const i of [1, 2, 3]) await store.set(`${i}`, entry(i, 1000));
+  await store.get("1");
+  await store.set("4", entry(4, 1000));
+  assert.deepEqual(
+    await Promise.all(["1", "2", "3", "4"].map(async (key) => (await store.get(key)) !== undefined)),
+    [true, false, true, true],
+  );
+});
+
+Deno.test("sqlite store › keeps to its bound and forgets the least recently used", async () => {
+  let now = 0;
+  const store = new SqliteStore({ path: ":memory:", maxBytes: 10_000, now: () => ++now });
+  for (let i = 0; i < 10; i++) await store.set(`${i}`, entry(i, 1000));
+  assert.ok(await store.get("0"));
+  await store.set("new", entry(99, 1000));
+  assert.ok(await store.get("0"), "was read last");
+  assert.ok(await store.get("new"));
+  assert.equal(await store.get("1"), undefined);
+  const kept = await store.list(100);
+  assert.ok(kept.reduce((sum, { bytes }) => sum + bytes, 0) <= 10_000);
+  store.close();
+});
+
+Deno.test("sqlite store › an entry is gone when its time is over", async () => {
+  let now = 1000;
+  const store = new SqliteStore({ path: ":memory:", maxBytes: 10_000, ttlSeconds: 60, now: () => now });
+  await store.set("a", entry(1));
+  now += 59_999;
+  assert.ok(await store.get("a"));
+  now += 1;
+  assert.equal(await store.get("a"), undefined);
+  assert.deepEqual(await store.list(10), []);
+  store.close();
+});
+
+Deno.test("sqlite store › keeps its entries when it is opened again", async () => {
+  const folder = await Deno.makeTempDir();
+  const options = { path: `${folder}/cache.sqlite`, maxBytes: 10_000 };
+  const first = new SqliteStore(options);
+  await first.set("a", entry(1));
+  first.close();
+  const second = new SqliteStore(options);
+  assert.deepEqual(await second.get("a"), entry(1));
+  second.close();
+  await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("sqlite store › a damaged file is put aside, and a new one serves", async () => {
+  const folder = await Deno.makeTempDir();
+  const path = `${folder}/cache.sqlite`;
+  await Deno.writeTextFile(path, "this is no database, ".repeat(1000));
+  let aside = "";
+  const store = openSqliteStore({ path, maxBytes: 10_000 }, (to) => aside = to);
+  assert.equal(aside, `${path}.damaged`);
+  assert.match(await Deno.readTextFile(aside), /^this is no database/);
+  await store.set("a", entry(1));
+  assert.deepEqual(await store.get("a"), entry(1));
+  store.close();
+  await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("tiered store › says which tier answered, and memory has it from then on", async () => {
+  const durable = new MemoryStore({ maxBytes: 10_000 });
+  const store = new TieredStore(new MemoryStore({ maxBytes: 10_000 }), {
+    ...bound(durable),
+    name: "durable",
+  });
+  await durable.set("a", entry(1));
+  assert.deepEqual(await store.find("a"), { entry: entry(1), tier: "durable" });
+  assert.deepEqual(await store.find("a"), { entry: entry(1), tier: "memory" });
+  assert.equal(await store.find("b"), undefined);
+});
+
+Deno.test("tiered store › memory answers while the durable write is still to come", async () => {
+  const { promise: written, resolve } = Promise.withResolvers<void>();
+  const durable = new MemoryStore({ maxBytes: 10_000 });
+  const store = new TieredStore(new MemoryStore({ maxBytes: 10_000 }), { ...bound(durable), set: () => written });
+  const setting = store.set("a", entry(1));
+  assert.equal((await store.find("a"))?.tier, "memory");
+  resolve();
+  await setting;
+});
+
+function bound(store: Store): Store {
+  return {
+    name: store.name,
+    get: (key) => store.get(key),
+    set: (key, entry) => store.set(key, entry),
+    delete: (key) => store.delete(key),
+    list: (limit) => store.list(limit),
+  };
+}
+
+Deno.test("upstash store › a read is one round trip, and so is a write with its recent name", () =>
+  withUpstash(async ({ store, gateway }) => {
+    await store.set("a", entry(1));
+    assert.equal(gateway.requests, 1);
+    gateway.resetCounts();
+    await store.get("a");
+    assert.equal(gateway.requests, 1);
+  }));
+
+Deno.test("upstash store › values live as long as they should, and the recent names are bounded", () =>
+  withUpstash(async ({ store, redis }) => {
+    for (let i = 0; i < 5; i++) await store.set(`${i}`, entry(i));
+    const client = await redis.client();
+    const ttl = await client.ttl("cutcache:4");
+    assert.ok(ttl > 50 && ttl <= 60, `${ttl}`);
+    assert.equal(await client.lLen("cutcache:recent"), 3);
+    await client.close();
+  }, { recentLimit: 3 }));
+
+Deno.test("upstash store › a value over the limit is not sent", () =>
+  withUpstash(async ({ store, gateway }) => {
+    await store.set("large", entry(1, 1000));
+    assert.equal(gateway.requests, 0);
+    assert.equal(await store.get("large"), undefined);
+  }, { maxValueBytes: 1000 }));
+
+Deno.test("upstash store › a corrupt, cut-off or foreign value is a miss and is deleted", () =>
+  withUpstash(async ({ store, redis }) => {
+    const client = await redis.client();
+    await store.set("good", entry(1));
+    const good = (await client.get("cutcache:good"))!;
+    const values = [
+      good.slice(0, good.length / 2),
+      good.slice(0, 40) + (good[40] === "A" ? "B" : "A") + good.slice(41),
+      "hello",
+      '{"a":1}',
+      "",
+      "12345",
+    ];
+    for (const value of values) {
+      await client.set("cutcache:bad", value);
+      assert.equal(await store.get("bad"), undefined);
+      assert.equal(await client.exists("cutcache:bad"), 0, `${value.slice(0, 20)} is still there`);
+    }
+    await client.close();
+  }));
+
+Deno.test("upstash store › a failing write says why without quoting the value", () =>
+  withUpstash(async ({ store, redis }) => {
+    const client = await redis.client();
+    await client.configSet("maxmemory", "1");
+    await assert.rejects(() => store.set("a", entry(1)), (error: Error) => {
+      assert.match(error.message, /OOM/);
+      assert.doesNotMatch(error.message, /AQEBAQEB/);
+      return true;
+    });
+    await client.close();
+  }));

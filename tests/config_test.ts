@@ -1,0 +1,46 @@
+import assert from "node:assert/strict";
+import denoJson from "../deno.json" with { type: "json" };
+import { readConfig, settingNames, settingsTable } from "../src/config.ts";
+
+const read = (environment: Record<string, string>) => readConfig((name) => environment[name]);
+
+Deno.test("config › every setting has a default that works", () => {
+  const config = read({});
+  assert.equal(config.PORT, 8000);
+  assert.equal(config.CACHE_STORE, "auto");
+});
+
+Deno.test("config › an empty variable counts as not set", () => {
+  assert.deepEqual(read({ PORT: "", UPSTASH_REDIS_REST_URL: "", CACHE_KEY: "" }), read({}));
+});
+
+Deno.test("config › every wrong setting is named at once, with what would be right", () => {
+  assert.throws(() => read({ PORT: "70000", MAX_PIXELS: "1e6", CACHE_KEY: "hash" }), (error: Error) => {
+    assert.match(error.message, /PORT="70000": is more than 65535/);
+    assert.match(error.message, /MAX_PIXELS="1e6": is not a whole number/);
+    assert.match(error.message, /CACHE_KEY="hash".*content.*file_path/);
+    return true;
+  });
+});
+
+Deno.test("config › Redis needs an address and a token", () => {
+  const UPSTASH_REDIS_REST_URL = "http://localhost:8079";
+  assert.throws(() => read({ UPSTASH_REDIS_REST_URL }), /needs both/);
+  assert.throws(() => read({ CACHE_STORE: "upstash" }), /needs both/);
+  assert.throws(() => read({ UPSTASH_REDIS_REST_URL: "localhost", UPSTASH_REDIS_REST_TOKEN: "t" }), /not an http/);
+  assert.equal(read({ UPSTASH_REDIS_REST_URL, UPSTASH_REDIS_REST_TOKEN: "t" }).UPSTASH_REDIS_REST_TOKEN, "t");
+});
+
+Deno.test("config › the README's table of settings is the one that config.ts describes", async () => {
+  const readme = await Deno.readTextFile(new URL("../README.md", import.meta.url));
+  const cells = (text: string) =>
+    text.split("\n").filter((line) => line.startsWith("| `")).map((line) => line.split(/ *(?<!\\)\| */));
+  const section = readme.split("## Settings")[1].split("\n## ")[0];
+  assert.equal(cells(section).length, settingNames.length);
+  assert.deepEqual(cells(section), cells(settingsTable()));
+});
+
+Deno.test("config › the start task may read just these variables, and those that @upstash/redis looks at", () => {
+  const others = ["AWS_REGION", "UPSTASH_CONSOLE", "VERCEL"];
+  assert.deepEqual(denoJson.permissions.start.env.toSorted(), [...settingNames, ...others].toSorted());
+});

@@ -1,0 +1,33 @@
+import { getLogger } from "@logtape/logtape";
+import { Engine, type EngineOptions } from "../../src/inference/engine.ts";
+import { loadModel, type Model } from "../../src/inference/manifest.ts";
+
+const file = (name: string) => new URL(`../../static/${name}`, import.meta.url);
+
+/** The model that ships with Cutcache. */
+export function defaultModel(): Promise<Model> {
+  return loadModel(file("model.onnx"), file("model.json"));
+}
+
+/** The real engine with the real model, closed when `use` is done. */
+export async function withEngine(
+  use: (engine: Engine) => Promise<void>,
+  options: Partial<EngineOptions> = {},
+): Promise<void> {
+  const engine = new Engine({
+    model: await defaultModel(),
+    threads: navigator.hardwareConcurrency,
+    workers: 1,
+    limits: { maxPixels: 25_000_000 },
+    timeoutMs: 60_000,
+    queueLimit: 100,
+    logger: getLogger("test"),
+    ...options,
+  });
+  try {
+    await engine.ready();
+    await use(engine);
+  } finally {
+    engine.close();
+  }
+}

@@ -1,0 +1,160 @@
+import assert from "node:assert/strict";
+import { TextLineStream } from "./lines.ts";
+
+const ROOT = new URL("../../", import.meta.url);
+
+/** One JSON line of the server's log. */
+export type LogLine = { level: string; message: string; job_id?: string; [property: string]: unknown };
+
+/** What `POST /predict` answers. */
+export interface PredictAnswer {
+  status: "ok" | "ng";
+  img_none_bg_base64: string | null;
+  error?: { code: string; message: string };
+  job_id?: string;
+}
+
+/**
+ * Cutcache as a user starts it (`deno task start`, with just its permissions), as a process of its own on a free port of
+ * 127.0.0.1 with a cache folder of its own.
+ */
+export class TestServer {
+  readonly url: string;
+  readonly cacheDir: string;
+  readonly logs: LogLine[];
+  readonly #process: Deno.ChildProcess;
+  readonly #output: Promise<unknown>;
+  readonly #ownsCacheDir: boolean;
+
+  private constructor(parts: {
+    url: string;
+    cacheDir: string;
+    ownsCacheDir: boolean;
+    logs: LogLine[];
+    process: Deno.ChildProcess;
+    output: Promise<unknown>;
+  }) {
+    this.url = parts.url;
+    this.cacheDir = parts.cacheDir;
+    this.logs = parts.logs;
+    this.#ownsCacheDir = parts.ownsCacheDir;
+    this.#process = parts.process;
+    this.#output = parts.output;
+  }
+
+  /**
+   * Starts a server and waits until it listens.
+   * @throws {Error} with what it printed, where it ends instead.
+   */
+  static async start(settings: Record<string, string> = {}): Promise<TestServer> {
+    const cacheDir = settings.CACHE_DIR ?? await Deno.makeTempDir({ prefix: "cutcache-test-" });
+    const process = new Deno.Command(Deno.execPath(), {
+      args: ["task", "--quiet", "start"],
+      cwd: ROOT,
+      env: { HOST: "127.0.0.1", PORT: "0", LOG_FORMAT: "json", CACHE_DIR: cacheDir, NO_COLOR: "1", ...settings },
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    const logs: LogLine[] = [];
+    const listening = Promise.withResolvers<string>();
+    const errors = new Response(process.stderr).text();
+    const reading = (async () => {
+      const lines = process.stdout.pipeThrough(new TextDecoderStream()).pipeThrough(new TextLineStream());
+      for await (const line of lines) {
+        const log = JSON.parse(line) as LogLine;
+        logs.push(log);
+        if (typeof log.address === "string") listening.resolve(log.address);
+      }
+      listening.reject(new Error(`the server ended: ${await errors}`));
+    })();
+    reading.catch(listening.reject);
+    const output = Promise.all([errors, reading]);
+    try {
+      const url = (await listening.promise).replace("localhost", "127.0.0.1");
+      return new TestServer({ url, cacheDir, ownsCacheDir: !settings.CACHE_DIR, logs, process, output });
+    } catch (error) {
+      await process.status;
+      await output.catch(() => {});
+      if (!settings.CACHE_DIR) await Deno.remove(cacheDir, { recursive: true });
+      throw error;
+    }
+  }
+
+  /** Ends the server with a signal and waits for it; what it logged stays in `logs`. */
+  async stop(signal: Deno.Signal = "SIGTERM"): Promise<{ code: number; stderr: string }> {
+    try {
+      this.#process.kill(signal);
+    } catch { /* has ended */ }
+    const { code } = await this.#process.status;
+    const [stderr] = await this.#output as [string, void];
+    if (this.#ownsCacheDir) await Deno.remove(this.cacheDir, { recursive: true }).catch(() => {});
+    return { code, stderr };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  fetch(path: string, init?: RequestInit): Promise<Response> {
+    return fetch(this.url + path, init);
+  }
+
+  /** Sends an image to `/predict`. */
+  async predict(name: string, image: Uint8Array, init: RequestInit = {}): Promise<{
+    response: Response;
+    answer: PredictAnswer;
+    /** From sending to the last byte of the answer. */
+    elapsedMs: number;
+  }> {
+    const body = JSON.stringify({ file_path: name, img_base64: image.toBase64() });
+    const started = performance.now();
+    const response = await this.fetch("/predict", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body,
+      ...init,
+    });
+    const text = await response.text();
+    return { response, answer: JSON.parse(text), elapsedMs: performance.now() - started };
+  }
+
+  /** Sends an image and expects its cutout. */
+  async cutout(
+    name: string,
+    image: Uint8Array,
+  ): Promise<{ png: Uint8Array<ArrayBuffer>; cacheStatus: string; elapsedMs: number }> {
+    const { response, answer, elapsedMs } = await this.predict(name, image);
+    assert.equal(response.status, 200, JSON.stringify(answer.error));
+    assert.equal(answer.status, "ok");
+    return {
+      png: Uint8Array.fromBase64(answer.img_none_bg_base64!),
+      cacheStatus: response.headers.get("Cache-Status")!,
+      elapsedMs,
+    };
+  }
+
+  async health(): Promise<{
+    proxy_server: { health: string };
+    predict_server: { health: string };
+    engine: { inferences: number; waiting: number; running: number; workerRestarts: number };
+    store: { name: string; health: string; breaker?: string; failedWrites?: number; lastError?: string };
+    deferred: { pending: number; failed: number };
+  }> {
+    return await (await this.fetch("/health")).json();
+  }
+
+  /** Resolves once a line like this has been logged. */
+  async logged(isIt: (line: LogLine) => boolean): Promise<void> {
+    while (!this.logs.some(isIt)) await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+
+  /** How many times the model has run for a request. */
+  async inferences(): Promise<number> {
+    return (await this.health()).engine.inferences;
+  }
+
+  /** Resolves once no deferred write is pending. */
+  async settled(): Promise<void> {
+    while ((await this.health()).deferred.pending > 0) await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}

@@ -1,0 +1,70 @@
+/** A program of the operating system that the tests need. */
+export interface Tool {
+  /** The command as it is looked up on PATH. */
+  command: string;
+  /** The Debian package that brings it. */
+  debianPackage: string;
+  /** What the tests need it for, to be read after "is needed for". */
+  purpose: string;
+}
+
+/** Every program the tests need beyond Deno itself. */
+export const TEST_TOOLS: Tool[] = [
+  { command: "redis-server", debianPackage: "redis-server", purpose: "the tests of the shared cache" },
+];
+
+/**
+ * Makes sure every program in {@link TEST_TOOLS} is there.
+ *
+ * @throws {Error} where one is missing and cannot be installed: no test is skipped for want of a tool.
+ */
+export async function ensureTestTools(): Promise<void> {
+  for (const tool of TEST_TOOLS) await ensureTool(tool);
+}
+
+/**
+ * Makes sure a program is on PATH; installs its Debian package where this process may do so.
+ *
+ * @param mayInstall by default, whether this is root on a machine with `apt-get`
+ * @throws {Error} naming the missing program, what it is for and how to get it
+ */
+export async function ensureTool(tool: Tool, mayInstall?: boolean): Promise<void> {
+  const { command, debianPackage, purpose } = tool;
+  if (await isOnPath(command)) return;
+  const missing = `${command} is missing; it is needed for ${purpose}`;
+  if (!(mayInstall ?? await isRootWithAptGet())) {
+    throw new Error(`${missing}. Get it with: sudo apt-get install ${debianPackage}`);
+  }
+  console.log(`Installing ${debianPackage} with apt-get: ${missing}.`);
+  await (packageLists ??= aptGet("update"));
+  await aptGet("install", "-y", "--no-install-recommends", debianPackage);
+  if (!await isOnPath(command)) throw new Error(`${missing}, and the package ${debianPackage} did not bring it.`);
+}
+
+/** The one `apt-get update` of this process. */
+let packageLists: Promise<void> | undefined;
+
+async function aptGet(...args: string[]): Promise<void> {
+  const { success, stdout, stderr } = await new Deno.Command("apt-get", {
+    args,
+    // In runlevel 1 Debian's packages start no service, and a daemon on its default port is nothing a test asked for.
+    env: { DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" },
+    stdin: "null",
+  }).output();
+  if (success) return;
+  const text = new TextDecoder();
+  throw new Error(`apt-get ${args.join(" ")} failed:\n${text.decode(stdout)}${text.decode(stderr)}`);
+}
+
+async function isRootWithAptGet(): Promise<boolean> {
+  return Deno.uid() === 0 && await isOnPath("apt-get");
+}
+
+async function isOnPath(command: string): Promise<boolean> {
+  const { success } = await new Deno.Command("sh", {
+    args: ["-c", 'command -v "$1"', "sh", command],
+    stdin: "null",
+    stdout: "null",
+  }).output();
+  return success;
+}

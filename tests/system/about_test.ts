@@ -1,0 +1,88 @@
+import assert from "node:assert/strict";
+import denoJson from "../../deno.json" with { type: "json" };
+import { fixture } from "../support/images.ts";
+import { TestServer } from "../support/server.ts";
+
+Deno.test("the service tells what it is", async (t) => {
+  await using server = await TestServer.start();
+
+  await t.step("GET / greets in text, and in JSON where that is preferred", async () => {
+    const text = await server.fetch("/");
+    assert.match(text.headers.get("Content-Type")!, /^text\/plain/);
+    assert.match(await text.text(), /^Cutcache .*\n$/);
+    const json = await server.fetch("/", { headers: { Accept: "application/json" } });
+    assert.match((await json.json()).message, /^Cutcache /);
+  });
+
+  await t.step("GET /health says that both are well", async () => {
+    const health = await server.health();
+    assert.deepEqual(health.proxy_server, { health: "ok" });
+    assert.deepEqual(health.predict_server, { health: "ok" });
+    assert.equal(health.store.name, "memory+sqlite");
+    assert.deepEqual(health.deferred, { pending: 0, failed: 0 });
+  });
+
+  await t.step("GET /metadata describes the model and what runs it", async () => {
+    const { version, ...metadata } = await (await server.fetch("/metadata")).json();
+    assert.match(version, /^[0-9a-f]{16}$/);
+    const model = await Deno.readFile(new URL("../../static/model.onnx", import.meta.url));
+    const sha256 = new Uint8Array(await crypto.subtle.digest("SHA-256", model)).toHex();
+    assert.deepEqual(metadata, {
+      name: "u2netp",
+      licence: "Apache-2.0",
+      source: "https://github.com/xuebinqin/U-2-Net",
+      sha256,
+      inputs: [{ name: "input.1", shape: [1, 3, 320, 320], type: "float32" }],
+      outputs: [{ name: "1959", shape: [1, 1, 320, 320], type: "float32" }],
+      backend: "wasm",
+      threads: navigator.hardwareConcurrency,
+      workers: 1,
+      store: "memory+sqlite",
+      app_version: denoJson.version,
+    });
+  });
+
+  await t.step("logs tell START and END of each job, its time, and whether it was a hit", async () => {
+    await server.predict("coffee\n.jpg", fixture("coffee.jpg"));
+    const { response } = await server.predict("coffee.jpg", fixture("coffee.jpg"));
+    const last = response.headers.get("X-Request-Id");
+    await server.logged(({ job_id, message }) => job_id === last && message.startsWith("END"));
+    const lines = server.logs.filter(({ job_id }) => job_id !== undefined);
+    const jobs = Map.groupBy(lines, ({ job_id }) => job_id!);
+    const messages = [...jobs].map(([id, lines]) => ({ id, messages: lines.map(({ message }) => message), lines }));
+    const [miss, hit] = messages.filter(({ messages }) => messages[0] === "START POST /predict");
+    for (const { id, messages, lines } of [miss, hit]) {
+      assert.match(id, /^[0-9a-f]{6}$/);
+      assert.match(messages.at(-1)!, /^END 200, elapsed_time \[ms\]: \d+/);
+      assert.equal(typeof lines.at(-1)!["elapsed_time [ms]"], "number");
+    }
+    assert.equal(miss.messages[1], "registering cache: coffee\\n.jpg");
+    assert.equal(hit.messages[1], "cache hit: coffee.jpg");
+    assert.equal(hit.id, last);
+  });
+
+  await t.step("while an image is being inferred, /health and cache hits answer", async () => {
+    let done = false;
+    const inferring = server.cutout("astronaut.jpg", fixture("astronaut.jpg")).then(() => done = true);
+    while ((await server.health()).engine.running === 0) { /* the request is on its way */ }
+    for (let i = 0; i < 10; i++) {
+      assert.equal((await server.health()).predict_server.health, "ok");
+      assert.match((await server.cutout("coffee.jpg", fixture("coffee.jpg"))).cacheStatus, /hit/);
+    }
+    assert.equal(done, false, "all of these were answered before the inference was done");
+    await inferring;
+  });
+});
+
+Deno.test("wrong settings are named at the start, with what would be right", async () => {
+  await assert.rejects(
+    () => TestServer.start({ PORT: "eighty", CACHE_STORE: "disk", UPSTASH_REDIS_REST_TOKEN: "secret", LOG_LEVEL: "" }),
+    (error: Error) => {
+      assert.match(error.message, /PORT="eighty": is not a whole number/);
+      assert.match(error.message, /CACHE_STORE="disk".*"memory"\|"sqlite"/);
+      assert.doesNotMatch(error.message, /secret/);
+      return true;
+    },
+  );
+  await assert.rejects(() => TestServer.start({ UPSTASH_REDIS_REST_TOKEN: "secret" }), /needs both/);
+});

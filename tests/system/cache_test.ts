@@ -1,0 +1,150 @@
+import assert from "node:assert/strict";
+import { discImage } from "../support/images.ts";
+import { RedisServer } from "../support/redis.ts";
+import { TestServer } from "../support/server.ts";
+import { noAnswer, UpstashGateway } from "../support/upstash_gateway.ts";
+
+/** Settings under which a server keeps its results in the Redis behind `gateway`. */
+const redisSettings = (gateway: UpstashGateway) => ({
+  UPSTASH_REDIS_REST_URL: gateway.url,
+  UPSTASH_REDIS_REST_TOKEN: gateway.token,
+});
+
+const MISS = "Cutcache; fwd=miss; stored; detail=inference";
+const MEMORY_HIT = "Cutcache; hit; detail=memory";
+
+Deno.test("sqlite › a restart keeps the hits", async () => {
+  const cacheDir = await Deno.makeTempDir({ prefix: "cutcache-test-" });
+  const image = await discImage(1);
+  const first = await TestServer.start({ CACHE_DIR: cacheDir });
+  const miss = await first.cutout("a.png", image);
+  assert.equal(miss.cacheStatus, MISS);
+  assert.equal((await first.cutout("a.png", image)).cacheStatus, MEMORY_HIT);
+  assert.equal((await first.stop()).code, 0);
+
+  const second = await TestServer.start({ CACHE_DIR: cacheDir });
+  const hit = await second.cutout("a.png", image);
+  assert.equal(hit.cacheStatus, "Cutcache; hit; detail=sqlite");
+  assert.deepEqual(hit.png, miss.png);
+  assert.equal((await second.cutout("a.png", image)).cacheStatus, MEMORY_HIT);
+  assert.equal(await second.inferences(), 0);
+  await second.stop();
+  await Deno.remove(cacheDir, { recursive: true });
+});
+
+Deno.test("memory › a restart forgets", async () => {
+  const image = await discImage(1);
+  for (let i = 0; i < 2; i++) {
+    await using server = await TestServer.start({ CACHE_STORE: "memory" });
+    assert.equal((await server.cutout("a.png", image)).cacheStatus, MISS);
+    assert.equal((await server.cutout("a.png", image)).cacheStatus, MEMORY_HIT);
+    assert.equal((await server.health()).store.name, "memory");
+  }
+});
+
+Deno.test("redis › a restart keeps the hits, and a wiped Redis brings misses", async () => {
+  await using redis = await RedisServer.start();
+  await using gateway = await UpstashGateway.start({ redisUrl: redis.url });
+  const image = await discImage(2);
+
+  const first = await TestServer.start(redisSettings(gateway));
+  const miss = await first.cutout("a.png", image);
+  assert.equal(miss.cacheStatus, MISS);
+  assert.equal((await first.health()).store.name, "memory+redis");
+  await first.stop();
+
+  const second = await TestServer.start(redisSettings(gateway));
+  const hit = await second.cutout("a.png", image);
+  assert.equal(hit.cacheStatus, "Cutcache; hit; detail=redis");
+  assert.deepEqual(hit.png, miss.png);
+  assert.equal((await second.cutout("a.png", image)).cacheStatus, MEMORY_HIT);
+  await second.stop();
+
+  const client = await redis.client();
+  await client.flushAll();
+  await client.close();
+  const third = await TestServer.start(redisSettings(gateway));
+  assert.equal((await third.cutout("a.png", image)).cacheStatus, MISS);
+  await third.stop();
+});
+
+Deno.test("redis › the response does not wait for the write", async () => {
+  await using redis = await RedisServer.start();
+  await using gateway = await UpstashGateway.start({ redisUrl: redis.url });
+  await using server = await TestServer.start(redisSettings(gateway));
+  const client = await redis.client();
+  const { promise: writesMayPass, resolve: letWritesPass } = Promise.withResolvers<void>();
+  gateway.fault = async (request) => {
+    if (new URL(request.url).pathname === "/pipeline") await writesMayPass;
+    return undefined;
+  };
+  const { cacheStatus } = await server.cutout("a.png", await discImage(3));
+  assert.equal(cacheStatus, MISS);
+  assert.equal(await client.dbSize(), 0, "the answer is here, the write is not");
+  assert.ok((await server.health()).deferred.pending > 0);
+  letWritesPass();
+  await server.settled();
+  // The cutout, its mask and the recent names.
+  assert.equal(await client.dbSize(), 3);
+  await client.close();
+});
+
+Deno.test("redis › a stopped Redis still serves, the log says so, and it is used again when it is back", async () => {
+  await using redis = await RedisServer.start();
+  await using gateway = await UpstashGateway.start({ redisUrl: redis.url });
+  await using server = await TestServer.start({ ...redisSettings(gateway), CACHE_BREAK_MS: "300" });
+  await server.cutout("a.png", await discImage(4));
+  await server.settled();
+  await redis.kill();
+  assert.equal((await server.cutout("a.png", await discImage(4))).cacheStatus, MEMORY_HIT);
+  assert.equal((await server.cutout("b.png", await discImage(5))).cacheStatus, MISS);
+  assert.equal((await server.health()).store.health, "ng");
+  assert.equal((await server.health()).predict_server.health, "ok");
+  await server.settled();
+  assert.ok((await server.health()).store.failedWrites! > 0);
+  await server.logged(({ message }) => /redis (read|write) failed/.test(message));
+
+  await redis.restart();
+  await new Promise((resolve) => setTimeout(resolve, 350));
+  assert.equal((await server.cutout("c.png", await discImage(6))).cacheStatus, MISS);
+  await server.settled();
+  assert.equal((await server.health()).store.health, "ok");
+  const client = await redis.client();
+  assert.equal(await client.dbSize(), 3);
+  await client.close();
+});
+
+Deno.test("redis › a gateway that never answers costs one deadline, then nothing", async () => {
+  await using redis = await RedisServer.start();
+  await using gateway = await UpstashGateway.start({ redisUrl: redis.url });
+  await using server = await TestServer.start({ ...redisSettings(gateway), CACHE_WRITE_TIMEOUT_MS: "300" });
+  gateway.fault = noAnswer;
+  for (const seed of [7, 8]) assert.equal((await server.cutout("a.png", await discImage(seed))).cacheStatus, MISS);
+  await server.settled();
+  // One read and one write found out; the breakers kept the others away.
+  const reads = gateway.commands.length;
+  assert.ok(gateway.requests <= 4, `${gateway.requests} requests, ${reads} commands`);
+  assert.match((await server.health()).store.lastError!, /no answer|timed out/i);
+});
+
+for (const signal of ["SIGTERM", "SIGINT"] as const) {
+  Deno.test(`${signal} › the request under way is answered, its write lands, and the exit code is 0`, async () => {
+    await using redis = await RedisServer.start();
+    await using gateway = await UpstashGateway.start({ redisUrl: redis.url });
+    const server = await TestServer.start(redisSettings(gateway));
+    gateway.fault = async (request) => {
+      // Slow writes are still to come when the last response is out.
+      if (new URL(request.url).pathname === "/pipeline") await new Promise((resolve) => setTimeout(resolve, 500));
+      return undefined;
+    };
+    const answering = server.cutout("a.png", await discImage(9));
+    while ((await server.health()).engine.running === 0) { /* the request is on its way */ }
+    const stopping = server.stop(signal);
+    assert.equal((await answering).cacheStatus, MISS);
+    assert.equal((await stopping).code, 0);
+    const client = await redis.client();
+    assert.equal(await client.dbSize(), 3);
+    await client.close();
+    await assert.rejects(() => server.fetch("/health"));
+  });
+}

@@ -1,0 +1,41 @@
+import assert from "node:assert/strict";
+import { decode } from "../../src/inference/decode.ts";
+import { fixture, PHOTOGRAPHS } from "../support/images.ts";
+import { TestServer } from "../support/server.ts";
+
+/** Runs `deno task request` and tells how it ended. */
+async function request(server: TestServer, inDir: string, outDir: string): Promise<{ code: number; stdout: string }> {
+  const { hostname, port } = new URL(server.url);
+  const flags = { host: hostname, port, in_images_dir: inDir, out_images_dir: outDir };
+  const { code, stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["task", "--quiet", "request", ...Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value])],
+    cwd: new URL("../../", import.meta.url),
+    env: { NO_COLOR: "1" },
+  }).output();
+  return { code, stdout: new TextDecoder().decode(stdout) };
+}
+
+Deno.test("deno task request › cuts out a folder with the real server, and the second time it is all hits", async () => {
+  await using server = await TestServer.start();
+  const folder = await Deno.makeTempDir({ prefix: "cutcache-test-" });
+  const [inDir, outDir] = [`${folder}/in`, `${folder}/out`];
+  await Deno.mkdir(inDir);
+  for (const name of PHOTOGRAPHS) await Deno.writeFile(`${inDir}/${name}.jpg`, fixture(`${name}.jpg`));
+  const first = await request(server, inDir, outDir);
+  assert.equal(first.code, 0);
+  assert.match(first.stdout, /misses +4\b/);
+  for (const name of PHOTOGRAPHS) {
+    const photograph = await decode(fixture(`${name}.jpg`), { maxPixels: 1e6 });
+    const cutout = await decode(await Deno.readFile(`${outDir}/${name}.png`), { maxPixels: 1e6 });
+    assert.deepEqual([cutout.width, cutout.height], [photograph.width, photograph.height]);
+  }
+  const second = await request(server, inDir, outDir);
+  assert.match(second.stdout, /hits +4\b/);
+  assert.equal(await server.inferences(), 4);
+
+  await Deno.writeTextFile(`${inDir}/broken.png`, "no image");
+  const third = await request(server, inDir, outDir);
+  assert.equal(third.code, 1);
+  assert.match(third.stdout, /hits +4\b[^]*failures +1\b/);
+  await Deno.remove(folder, { recursive: true });
+});
