@@ -32,7 +32,15 @@ export const sessionOperations = {
     ort.env.wasm.wasmBinary = input.wasmBinary;
     ort.env.wasm.numThreads = input.threads;
     ort.env.logLevel = "error";
-    session = await ort.InferenceSession.create(input.model, { executionProviders: ["wasm"] });
+    reserveMemory();
+    session = await ort.InferenceSession.create(input.model, {
+      executionProviders: ["wasm"],
+      // Threads that wait for each other sleep instead of spinning: on a machine with more to do than cores, spinning
+      // threads take the time from the one that they wait for.
+      extra: { session: { intra_op: { allow_spinning: "0" } } },
+    });
+    // It has been compiled, and would only be kept.
+    delete ort.env.wasm.wasmBinary;
     checkFit(session, manifest);
     return { value: undefined };
   },
@@ -40,10 +48,11 @@ export const sessionOperations = {
   async infer({ tensor }: InferInput): Promise<Output<Inferred>> {
     if (session === undefined) throw new Error("infer was called before start");
     const started = performance.now();
-    const { input, output } = manifest;
-    const feeds = { [input.name]: new ort.Tensor("float32", tensor, [1, 3, input.height, input.width]) };
-    const outputs = await session.run(feeds, [output.name]);
-    const data = postprocess(outputs[output.name].data as Float32Array, manifest);
+    const { input } = manifest;
+    const [inputName, outputName] = names(session, manifest);
+    const feeds = { [inputName]: new ort.Tensor("float32", tensor, [1, 3, input.height, input.width]) };
+    const outputs = await session.run(feeds, [outputName]);
+    const data = postprocess(outputs[outputName].data as Float32Array, manifest);
     const mask = { data, width: input.width, height: input.height };
     return { value: { mask, inferMs: performance.now() - started }, transfer: [data.buffer] };
   },
@@ -51,21 +60,46 @@ export const sessionOperations = {
 
 export type SessionOperations = typeof sessionOperations;
 
-function checkFit(session: ort.InferenceSession, { name, input, output }: Manifest): void {
+/** Pages of 64 KiB that every shared WASM memory begins with (1 GiB); those that nothing touches cost nothing. */
+const MEMORY_PAGES = 16_384;
+
+/**
+ * Gives ONNX Runtime its memory all at once. Deno runs WASM without V8's trap handler (denoland/deno issue 35658): each
+ * thread checks addresses against its own note of the memory's size. A thread that is handed an address in pages which
+ * another has just added can die of "memory access out of bounds", and the others then wait for it for ever.
+ */
+function reserveMemory(): void {
+  WebAssembly.Memory = new Proxy(WebAssembly.Memory, {
+    construct(Memory, [descriptor]: [WebAssembly.MemoryDescriptor]) {
+      const { shared, initial, maximum = MEMORY_PAGES } = descriptor;
+      const reserved = Math.max(initial, Math.min(MEMORY_PAGES, maximum));
+      return new Memory(shared ? { ...descriptor, initial: reserved } : descriptor);
+    },
+  });
+}
+
+/** The names of the tensors in use: the manifest's, else those of the model's only input and its first output. */
+function names(session: ort.InferenceSession, { input, output }: Manifest): [input: string, output: string] {
+  return [input.name ?? session.inputNames[0], output?.name ?? session.outputNames[0]];
+}
+
+function checkFit(session: ort.InferenceSession, manifest: Manifest): void {
+  const { name, input } = manifest;
+  const [inputName, outputName] = names(session, manifest);
   const wrong = (what: string) => new Error(`the manifest of ${name} does not fit its model: ${what}`);
-  const metadata = session.inputMetadata.find((metadata) => metadata.name === input.name);
+  const metadata = session.inputMetadata.find((metadata) => metadata.name === inputName);
   if (metadata === undefined) {
-    throw wrong(`it names the input "${input.name}", the model has ${JSON.stringify(session.inputNames)}`);
+    throw wrong(`it names the input "${inputName}", the model has ${JSON.stringify(session.inputNames)}`);
   }
   if (!metadata.isTensor || metadata.type !== "float32") {
-    throw wrong(`the input "${input.name}" is ${metadata.isTensor ? metadata.type : "no tensor"}, not float32`);
+    throw wrong(`the input "${inputName}" is ${metadata.isTensor ? metadata.type : "no tensor"}, not float32`);
   }
   const expected = [1, 3, input.height, input.width];
   // An axis that the model leaves open has a name instead of a size.
   const fits = metadata.shape.length === 4 &&
     metadata.shape.every((size, axis) => typeof size !== "number" || size === expected[axis]);
   if (!fits) throw wrong(`it gives the input shape ${expected.join("×")}, the model takes ${metadata.shape.join("×")}`);
-  if (!session.outputNames.includes(output.name)) {
-    throw wrong(`it names the output "${output.name}", the model has ${JSON.stringify(session.outputNames)}`);
+  if (!session.outputNames.includes(outputName)) {
+    throw wrong(`it names the output "${outputName}", the model has ${JSON.stringify(session.outputNames)}`);
   }
 }
