@@ -1,9 +1,12 @@
-import mozjpegDecoder from "@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm" with { type: "bytes" };
-import decodeMozjpeg, { init as initMozjpeg } from "@jsquash/jpeg/decode.js";
 import { imageSize } from "image-size";
-import { defaultFormats } from "jimp";
-import { Buffer } from "node:buffer";
 import { ImageError } from "./errors.ts";
+import { checkContainer, decodeAvif } from "./formats/avif.ts";
+import { type Bytes, type Header, jimpDecoder } from "./formats/format.ts";
+import { decodeGif } from "./formats/gif.ts";
+import { decodeJpeg, readJpeg } from "./formats/jpeg.ts";
+import { decodePng } from "./formats/png.ts";
+import { decodeTiff, readTiffHeader } from "./formats/tiff.ts";
+import { decodeWebp } from "./formats/webp.ts";
 import type { Pixels } from "./steps.ts";
 
 export interface DecodeLimits {
@@ -11,31 +14,28 @@ export interface DecodeLimits {
   maxPixels: number;
 }
 
-/** What the header says, before any pixel is decoded. */
-interface Header {
-  /** A name of image-size's: `jpg`, `png`, `gif`, … */
-  readonly type: string;
-  readonly width: number;
-  readonly height: number;
-  /** 1 to 8, as EXIF counts (CIPA DC-008, "Orientation"). */
-  readonly orientation: number;
-}
+type Decoder = (bytes: Bytes, limits: DecodeLimits) => Promise<Pixels>;
 
-type Decoder = (bytes: Uint8Array<ArrayBuffer>) => Promise<Pixels>;
+/** The longest side that is decoded, in pixels: decoders take a row at a time, and a column of millions of them for ever. */
+const LONGEST_SIDE = 65_535;
 
 const decoders: Record<string, Decoder> = {
   jpg: decodeJpeg,
-  png: jimpDecoder("image/png"),
-  gif: jimpDecoder("image/gif"),
+  png: decodePng,
+  webp: (bytes, limits) => decodeWebp(bytes, (frame) => refuseOversize(readHeader(frame), limits)),
+  avif: decodeAvif,
+  // AVIF files may also give the general brand of their container.
+  mif1: decodeAvif,
+  gif: decodeGif,
   bmp: jimpDecoder("image/bmp"),
-  tiff: jimpDecoder("image/tiff"),
+  tiff: decodeTiff,
 };
 
 /** The formats that {@link decode} takes, for messages and documentation. */
-export const SUPPORTED_FORMATS = ["JPEG", "PNG", "GIF", "BMP", "TIFF"];
+export const SUPPORTED_FORMATS = ["JPEG", "PNG", "WebP", "AVIF", "GIF", "BMP", "TIFF"];
 
 /**
- * Decodes an image by its content, whatever it was called, and turns it upright.
+ * Decodes an image by its content, whatever it was called, and turns it upright. Of an animation it is the first frame.
  * @throws {ImageError} `invalid_image`, `unsupported_format`, or, before a pixel is decoded, `image_too_large`.
  */
 export async function decode(bytes: Uint8Array<ArrayBuffer>, limits: DecodeLimits): Promise<Pixels> {
@@ -50,10 +50,12 @@ export async function decode(bytes: Uint8Array<ArrayBuffer>, limits: DecodeLimit
   refuseOversize(header, limits);
   let image: Pixels;
   try {
-    image = await decoder(bytes);
+    image = await decoder(bytes, limits);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new ImageError("invalid_image", `the image is damaged: ${reason.slice(0, 200)}`, { cause: error });
+    if (error instanceof ImageError) throw error;
+    // WebAssembly throws numbers and objects that say nothing.
+    const reason = error instanceof Error ? `: ${error.message.slice(0, 200)}` : "";
+    throw new ImageError("invalid_image", `the image is damaged${reason}`, { cause: error });
   }
   const { width, height, data } = image;
   // A file may say one size in its header and hold another.
@@ -71,57 +73,29 @@ function refuseOversize({ width, height }: { width: number; height: number }, { 
       `the image has ${width}×${height} = ${width * height} pixels; at most ${maxPixels} are allowed`,
     );
   }
+  if (Math.max(width, height) > LONGEST_SIDE) {
+    throw new ImageError(
+      "image_too_large",
+      `the image is ${width}×${height}; a side has at most ${LONGEST_SIDE} pixels`,
+    );
+  }
 }
 
-function readHeader(bytes: Uint8Array): Header {
-  let size: ReturnType<typeof imageSize>;
+function readHeader(bytes: Bytes): Header {
+  let header: Header;
   try {
-    size = imageSize(bytes);
+    header = readJpeg(bytes) ?? readTiffHeader(bytes) ?? readOtherHeader(bytes);
   } catch (error) {
     throw new ImageError("invalid_image", "the bytes are no image, or its header is damaged", { cause: error });
   }
-  const { type = "unknown", width, height, orientation = 1 } = size;
-  if (!(width > 0 && height > 0)) throw new ImageError("invalid_image", "the image has no pixels");
+  if (!(header.width > 0 && header.height > 0)) throw new ImageError("invalid_image", "the image has no pixels");
+  return header;
+}
+
+function readOtherHeader(bytes: Bytes): Header {
+  checkContainer(bytes);
+  const { type = "unknown", width, height, orientation = 1 } = imageSize(bytes);
   return { type, width, height, orientation };
-}
-
-/** mozjpeg is four times faster than jimp's own decoder, and upsamples chroma smoothly. It does not know CMYK. */
-async function decodeJpeg(bytes: Uint8Array<ArrayBuffer>): Promise<Pixels> {
-  if (jpegComponents(bytes) === 4) return await jimpDecoder("image/jpeg")(bytes);
-  mozjpegModule ??= await WebAssembly.compile(mozjpegDecoder);
-  // A new instance for each image: its memory never shrinks, and a damaged file may leave it in any state.
-  await initMozjpeg(mozjpegModule);
-  const { data, width, height } = await decodeMozjpeg(exactBuffer(bytes));
-  return { data: new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength), width, height };
-}
-
-let mozjpegModule: WebAssembly.Module | undefined;
-
-/** The number of colour components in the frame header (ITU-T T.81, B.2.2), 0 where there is none. */
-function jpegComponents(bytes: Uint8Array): number {
-  let at = 2;
-  while (at + 9 < bytes.length) {
-    if (bytes[at] !== 0xff) return 0;
-    const marker = bytes[at + 1];
-    if (marker === 0xff) at++; // fill byte
-    else if (marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc) {
-      return bytes[at + 9];
-    } else at += 2 + ((bytes[at + 2] << 8) | bytes[at + 3]);
-  }
-  return 0;
-}
-
-function jimpDecoder(mime: string): Decoder {
-  const format = defaultFormats.map((make) => make()).find((format) => format.mime === mime)!;
-  return async (bytes) => {
-    const bitmap = await format.decode(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
-    const data = new Uint8Array(bitmap.data.buffer as ArrayBuffer, bitmap.data.byteOffset, bitmap.data.byteLength);
-    return { data: data.byteOffset % 4 === 0 ? data : data.slice(), width: bitmap.width, height: bitmap.height };
-  };
-}
-
-function exactBuffer(bytes: Uint8Array<ArrayBuffer>): ArrayBuffer {
-  return bytes.byteLength === bytes.buffer.byteLength ? bytes.buffer : bytes.slice().buffer;
 }
 
 /** Applies the EXIF orientation, so that what was up for the photographer is up. */
