@@ -1,9 +1,10 @@
+import { compose } from "./compose.ts";
 import { decode, type DecodeLimits } from "./decode.ts";
-import { decodeMask, encodeMask, encodePng } from "./encode.ts";
+import { decodeMask, encode, encodeGray, encodeMask } from "./encode.ts";
 import type { Manifest } from "./manifest.ts";
 import type { RenderOptions } from "./render_options.ts";
 import type { Operations, Output } from "./rpc.ts";
-import { cutOut, type Mask, type Pixels, preprocess } from "./steps.ts";
+import { type Mask, type Pixels, preprocess } from "./steps.ts";
 
 export interface DecodeInput {
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -23,6 +24,7 @@ export interface RenderInput {
   /** The model's mask, or the file in which it was kept. */
   readonly mask: Mask | Uint8Array<ArrayBuffer>;
   readonly options: RenderOptions;
+  readonly limits: DecodeLimits;
 }
 
 export interface Rendered {
@@ -47,17 +49,27 @@ export const codecOperations = {
     };
   },
 
-  async render({ pixels, mask }: RenderInput): Promise<Output<Rendered>> {
+  /** @throws {ImageError} `image_too_large` where the result would be. */
+  async render({ pixels, mask, options, limits }: RenderInput): Promise<Output<Rendered>> {
     const started = performance.now();
-    cutOut(pixels, mask instanceof Uint8Array ? await decodeMask(mask) : mask);
+    const result = compose(pixels, mask instanceof Uint8Array ? await decodeMask(mask) : mask, options, limits);
     const rendered = performance.now();
-    const file = await encodePng(pixels);
+    const file = options.channels === "alpha"
+      ? await encodeGray(alphaOf(result), options)
+      : await encode(result, options);
     const maskFile = mask instanceof Uint8Array ? undefined : await encodeMask(mask);
     const transfer = maskFile ? [file.buffer, maskFile.buffer] : [file.buffer];
+    const contentType = `image/${options.format}`;
     const renderMs = rendered - started;
     const encodeMs = performance.now() - rendered;
-    return { value: { file, contentType: "image/png", maskFile, renderMs, encodeMs }, transfer };
+    return { value: { file, contentType, maskFile, renderMs, encodeMs }, transfer };
   },
 } satisfies Operations;
 
 export type CodecOperations = typeof codecOperations;
+
+function alphaOf({ data, width, height }: Pixels): Mask {
+  const alpha = new Uint8Array(width * height);
+  for (let i = 0; i < alpha.length; i++) alpha[i] = data[i * 4 + 3];
+  return { data: alpha, width, height };
+}

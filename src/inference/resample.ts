@@ -108,6 +108,61 @@ export function resampleGray(
   return resampleDown(across, outputWidth, height, outputHeight);
 }
 
+/**
+ * Resamples an image with its alpha. Colours count by their alpha, so that what is hidden does not show at the edges.
+ * @param rgba height×width×4, 0–255, colours not multiplied by alpha.
+ * @returns outputHeight×outputWidth×4, the same.
+ */
+export function resampleRgba(
+  rgba: Uint8Array,
+  width: number,
+  height: number,
+  outputWidth: number,
+  outputHeight: number,
+): Uint8Array<ArrayBuffer> {
+  const across = new Float32Array(height * outputWidth * 4);
+  const horizontal = lanczosWeights(width, outputWidth);
+  for (let y = 0, to = 0; y < height; y++) {
+    for (let x = 0; x < outputWidth; x++, to += 4) {
+      let from = (y * width + horizontal.start[x]) * 4;
+      let red = 0, green = 0, blue = 0, alpha = 0;
+      for (let i = x * horizontal.stride, end = i + horizontal.count[x]; i < end; i++, from += 4) {
+        const weight = horizontal.weights[i] * rgba[from + 3];
+        red += rgba[from] * weight;
+        green += rgba[from + 1] * weight;
+        blue += rgba[from + 2] * weight;
+        alpha += weight;
+      }
+      across[to] = red;
+      across[to + 1] = green;
+      across[to + 2] = blue;
+      across[to + 3] = alpha;
+    }
+  }
+  const output = new Uint8ClampedArray(outputHeight * outputWidth * 4);
+  const vertical = lanczosWeights(height, outputHeight);
+  const rowLength = outputWidth * 4;
+  const sum = new Float64Array(rowLength);
+  for (let y = 0; y < outputHeight; y++) {
+    sum.fill(0);
+    for (let i = 0; i < vertical.count[y]; i++) {
+      const weight = vertical.weights[y * vertical.stride + i];
+      const from = (vertical.start[y] + i) * rowLength;
+      for (let x = 0; x < rowLength; x++) sum[x] += across[from + x] * weight;
+    }
+    for (let x = 0, to = y * rowLength; x < rowLength; x += 4, to += 4) {
+      const alpha = sum[x + 3];
+      // The ringing of the kernel may make alpha negative; half a step of 8 bits is nothing to divide by either.
+      if (alpha < 0.5) continue;
+      output[to] = sum[x] / alpha;
+      output[to + 1] = sum[x + 1] / alpha;
+      output[to + 2] = sum[x + 2] / alpha;
+      output[to + 3] = alpha;
+    }
+  }
+  return new Uint8Array(output.buffer);
+}
+
 /** The second pass, whole rows at a time: `rowLength` values each, whatever the channels. */
 function resampleDown(
   rows: Uint8ClampedArray,

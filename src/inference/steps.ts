@@ -1,5 +1,5 @@
 import type { Manifest } from "./manifest.ts";
-import { resampleGray, resampleRgb } from "./resample.ts";
+import { resampleRgb } from "./resample.ts";
 
 /** A decoded image: `data` is height×width×4, RGBA, 0–255, colours not multiplied by alpha, upright. */
 export interface Pixels {
@@ -42,13 +42,14 @@ export function preprocess(image: Pixels, manifest: Manifest): Float32Array<Arra
 }
 
 /**
- * The model's output as a mask, height×width. With `min-max`, `(p − min p) / (max p − min p)`; a flat output has no
+ * The model's output as a mask, height×width. With `min-max` (of the sigmoid with `sigmoid-min-max`), `(p − min p) / (max p − min p)`; a flat output has no
  * subject and becomes 0 everywhere. Values are cut, not rounded, to 8 bits, as rembg does.
  */
 export function postprocess(output: Float32Array, manifest: Manifest): Uint8Array<ArrayBuffer> {
   let low = 0;
   let high = 1;
-  if (manifest.mask === "min-max") {
+  if (manifest.mask === "sigmoid-min-max") output = output.map((value) => 1 / (1 + Math.exp(-value)));
+  if (manifest.mask !== "probability") {
     low = Infinity;
     high = -Infinity;
     for (const value of output) {
@@ -63,32 +64,4 @@ export function postprocess(output: Float32Array, manifest: Manifest): Uint8Arra
     for (let i = 0; i < output.length; i++) mask[i] = Math.floor(((output[i] - low) / range) * 255);
   }
   return new Uint8Array(mask.buffer);
-}
-
-/**
- * Makes `image` its own cutout, in place: alpha becomes mask × alpha. Colours stay straight, so that edges carry no dark
- * fringe; only where a pixel and all its neighbours are fully transparent is the colour removed, since a background that
- * is merely invisible has not been removed, and nothing compresses as well.
- */
-export function cutOut(image: Pixels, mask: Mask): void {
-  const { data, width, height } = image;
-  const alpha = resampleGray(mask.data, mask.width, mask.height, width, height);
-  for (let i = 0, at = 3; i < alpha.length; i++, at += 4) {
-    if (data[at] !== 255) alpha[i] = Math.round((alpha[i] * data[at]) / 255);
-    data[at] = alpha[i];
-  }
-  const words = new Uint32Array(data.buffer, data.byteOffset, alpha.length);
-  for (let y = 0; y < height; y++) {
-    const above = Math.max(0, y - 1) * width;
-    const below = Math.min(height - 1, y + 1) * width;
-    // `left` and `middle` say whether anything is visible in the column of three pixels there.
-    let left = 0;
-    let middle = alpha[above] | alpha[y * width] | alpha[below];
-    for (let x = 0; x < width; x++) {
-      const right = x + 1 < width ? alpha[above + x + 1] | alpha[y * width + x + 1] | alpha[below + x + 1] : 0;
-      if ((left | middle | right) === 0) words[y * width + x] = 0;
-      left = middle;
-      middle = right;
-    }
-  }
 }

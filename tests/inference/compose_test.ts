@@ -1,0 +1,149 @@
+import assert from "node:assert/strict";
+import { blur, compose, fit, subjectBox } from "../../src/inference/compose.ts";
+import { ImageError } from "../../src/inference/errors.ts";
+import { renderOptionsSchema } from "../../src/inference/render_options.ts";
+import type { Mask, Pixels } from "../../src/inference/steps.ts";
+
+const limits = { maxPixels: 1_000_000 };
+const options = (given: Record<string, unknown> = {}) => renderOptionsSchema.parse(given);
+
+/** An image of one colour. */
+function plain(width: number, height: number, colour = [200, 100, 50, 255]): Pixels {
+  return { data: new Uint8Array(width * height * 4).map((_, i) => colour[i % 4]), width, height };
+}
+
+/** A mask of the image's own size, so that it is not resampled. */
+function maskOf(width: number, height: number, value: (x: number, y: number) => number): Mask {
+  const data = new Uint8Array(width * height).map((_, i) => value(i % width, Math.floor(i / width)));
+  return { data, width, height };
+}
+
+const pixel = ({ data, width }: Pixels, x: number, y: number) => [...data.subarray((y * width + x) * 4).subarray(0, 4)];
+
+Deno.test("compose › colours are not multiplied by alpha", () => {
+  const mask = { data: new Uint8Array([255, 128, 1, 0]), width: 4, height: 1 };
+  const { data } = compose(plain(4, 1), mask, options(), limits);
+  assert.deepEqual([...data], [200, 100, 50, 255, 200, 100, 50, 128, 200, 100, 50, 1, 200, 100, 50, 0]);
+});
+
+Deno.test("compose › the image's own transparency is kept", () => {
+  const { data } = compose(plain(2, 1, [9, 9, 9, 128]), maskOf(2, 1, (x) => x ? 100 : 255), options(), limits);
+  assert.deepEqual([data[3], data[7]], [128, 50]);
+});
+
+Deno.test("compose › removed background is gone, but for the pixels beside the subject", () => {
+  const mask = maskOf(5, 5, (x, y) => x === 1 && y === 1 ? 255 : 0);
+  const result = compose(plain(5, 5, [255, 255, 255, 255]), mask, options(), limits);
+  for (let y = 0; y < 5; y++) {
+    for (let x = 0; x < 5; x++) {
+      const colour = Math.abs(x - 1) <= 1 && Math.abs(y - 1) <= 1 ? 255 : 0;
+      assert.deepEqual(pixel(result, x, y), [colour, colour, colour, x === 1 && y === 1 ? 255 : 0], `(${x}, ${y})`);
+    }
+  }
+});
+
+Deno.test("compose › a background is put behind the subject", () => {
+  const mask = { data: new Uint8Array([255, 128, 0]), width: 3, height: 1 };
+  const red = compose(plain(3, 1), mask, options({ background: "red" }), limits);
+  assert.deepEqual([...red.data], [200, 100, 50, 255, 227, 50, 25, 255, 255, 0, 0, 255]);
+  const half = compose(plain(3, 1), mask, options({ background: "rgb(255 0 0 / 50%)" }), limits);
+  assert.deepEqual(pixel(half, 2, 0), [255, 0, 0, 128]);
+});
+
+Deno.test("compose › crop cuts to the subject, with margin as far as the image goes", () => {
+  const mask = maskOf(20, 10, (x, y) => x >= 8 && x < 12 && y >= 1 && y < 5 ? 255 : 3);
+  const sizes = (given: Record<string, unknown>) => {
+    const { width, height } = compose(plain(20, 10), mask, options(given), limits);
+    return [width, height];
+  };
+  assert.deepEqual(sizes({ crop: true }), [4, 4]);
+  assert.deepEqual(sizes({ crop: true, margin: "2px" }), [8, 7]);
+  assert.deepEqual(sizes({ crop: true, margin: "50%" }), [8, 7]);
+  assert.deepEqual(sizes({ margin: "2px" }), [20, 10]);
+});
+
+Deno.test("compose › without a subject, crop keeps the whole image", () => {
+  const { width, height } = compose(plain(6, 4), maskOf(6, 4, () => 0), options({ crop: "true" }), limits);
+  assert.deepEqual([width, height], [6, 4]);
+});
+
+Deno.test("compose › shrinking does not mix hidden colours into the edge", () => {
+  const image = plain(40, 40, [0, 255, 0, 255]);
+  for (let i = 0; i < image.data.length / 2; i += 4) image.data.set([200, 0, 0], i);
+  const result = compose(image, maskOf(40, 40, (_, y) => y < 20 ? 255 : 0), options({ size: "13x13" }), limits);
+  assert.deepEqual([result.width, result.height], [13, 13]);
+  for (let i = 0; i < result.data.length; i += 4) {
+    if (result.data[i + 3] > 0) assert.deepEqual([...result.data.slice(i, i + 3)], [200, 0, 0]);
+  }
+});
+
+Deno.test("compose › a result over the limit is refused before it is made", () => {
+  assert.throws(
+    () => compose(plain(4, 4), maskOf(4, 4, () => 255), options({ size: "2000x2000", upscale: true }), limits),
+    (error: unknown) =>
+      error instanceof ImageError && error.code === "image_too_large" && /2000×2000/.test(error.message),
+  );
+});
+
+Deno.test("compose › threshold hardens the mask and feather softens it", () => {
+  const mask = maskOf(40, 1, (x) => x < 20 ? 127 : 128);
+  const hard = compose(plain(40, 1), mask, options({ threshold: 128 }), limits);
+  assert.deepEqual([hard.data[19 * 4 + 3], hard.data[20 * 4 + 3]], [0, 255]);
+  const soft = compose(plain(40, 1), mask, options({ threshold: 128, feather: 2 }), limits);
+  const alpha = [...soft.data].filter((_, i) => i % 4 === 3);
+  assert.ok(alpha[18] > 0 && alpha[18] < alpha[19] && alpha[19] < alpha[20] && alpha[20] < 255, `${alpha}`);
+  assert.deepEqual([alpha[0], alpha[39]], [0, 255]);
+});
+
+Deno.test("compose › refine puts the edge where the image has it, and takes the old background out of it", () => {
+  // A grey subject before green, under a mask of a quarter of the size: its edge is blurred over several pixels.
+  const image = plain(64, 64, [0, 255, 0, 255]);
+  for (let y = 0; y < 64; y++) image.data.fill(90, y * 64 * 4, (y * 64 + 31) * 4);
+  for (let at = 3; at < image.data.length; at += 4) image.data[at] = 255;
+  const mask = maskOf(16, 16, (x) => x < 7 ? 255 : x === 7 ? 190 : 0);
+  const copy = { ...image, data: image.data.slice() };
+  const [rough, refined] = [
+    compose(copy, mask, options(), limits),
+    compose(image, mask, options({ refine: true }), limits),
+  ];
+  const error = (result: Pixels) =>
+    [...Array(64).keys()].reduce((sum, x) => sum + Math.abs(pixel(result, x, 32)[3] - (x < 31 ? 255 : 0)), 0);
+  assert.ok(error(refined) < error(rough) / 2, `${error(refined)} and ${error(rough)}`);
+});
+
+Deno.test("blur › has the standard deviation that was asked for and keeps the sum", () => {
+  for (const sigma of [0.5, 1, 2.5, 8]) {
+    const size = 121;
+    const point = new Uint8Array(size);
+    point.fill(255, 59, 62);
+    const blurred = Float64Array.from(
+      blur(new Uint8Array(size * size).map((_, i) => point[i % size]), size, size, sigma),
+    );
+    const row = blurred.subarray(0, size);
+    const sum = row.reduce((total, value) => total + value, 0);
+    assert.ok(Math.abs(sum - 3 * 255) < 25, `sigma ${sigma}: ${sum}`);
+    const variance = row.reduce((total, value, x) => total + value * (x - 60) ** 2, 0) / sum;
+    const expected = sigma * sigma + 2 / 3;
+    assert.ok(Math.abs(variance - expected) / expected < 0.06, `sigma ${sigma}: ${variance}, not ${expected}`);
+  }
+});
+
+Deno.test("fit › keeps proportions and enlarges only where asked", () => {
+  const size = { width: 400, height: 200 };
+  assert.deepEqual(fit(size, { width: 100, height: 100 }, false), { width: 100, height: 50 });
+  assert.deepEqual(fit(size, { height: 100 }, false), { width: 200, height: 100 });
+  assert.deepEqual(fit(size, { width: 800 }, false), size);
+  assert.deepEqual(fit(size, { width: 800 }, true), { width: 800, height: 400 });
+  const { width, height } = fit(size, { pixels: 50_001 }, false);
+  assert.ok(width * height <= 50_001 && width * height > 49_000, `${width}×${height}`);
+  assert.deepEqual(fit({ width: 1, height: 5000 }, { width: 10, height: 10 }, false), { width: 1, height: 10 });
+});
+
+Deno.test("subjectBox › encloses what can be seen", () => {
+  const image = plain(9, 9, [1, 1, 1, 0]);
+  assert.deepEqual(subjectBox(image), { left: 0, top: 0, width: 9, height: 9 });
+  image.data[(2 * 9 + 3) * 4 + 3] = 255;
+  image.data[(6 * 9 + 4) * 4 + 3] = 20;
+  image.data[3] = 5;
+  assert.deepEqual(subjectBox(image), { left: 3, top: 2, width: 2, height: 5 });
+});
