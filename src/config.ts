@@ -44,12 +44,18 @@ export const settings = z.object({
     "Redis over the Upstash REST protocol: address of Upstash or serverless-redis-http.",
   ),
   UPSTASH_REDIS_REST_TOKEN: z.string().optional().describe("Token for it."),
+  MODEL_PATH: z.string().optional().describe("ONNX file of the default model; default: `static/model.onnx`."),
+  MODEL_MANIFEST: z.string().optional().describe("Its manifest; default: `static/model.json`."),
+  MODELS: z.string().default("").transform((names) => names.split(",").map((name) => name.trim()).filter(Boolean))
+    .pipe(z.array(z.string().regex(/^[\w.-]+$/, "is not a list of names"))).describe(
+      "Further models that a request may name, separated by commas; `deno task model pull NAME` fetches one.",
+    ),
   INFERENCE_THREADS: integer(1, 64).optional().describe(
     "Threads of one inference; default: as many as there are cores.",
   ),
   INFERENCE_WORKERS: integer(1, 64).default(1).describe("Inferences at a time; each holds the model and about 300 MB."),
   INFERENCE_TIMEOUT_MS: integer(1).default(30_000).describe(
-    "How long one step of a job may take, in milliseconds; then its worker is replaced and the job answers 504.",
+    "How long a job may take, without its time in the queue, in milliseconds; then its worker is replaced and it is answered 504.",
   ),
   QUEUE_LIMIT: integer(1).default(100).describe("Images that may wait; the next is answered 503 with `Retry-After`."),
   MAX_BODY_BYTES: integer(1).default(20_971_520).describe(
@@ -101,8 +107,8 @@ export function readConfig(environment: (name: string) => string | undefined): C
 export function settingsTable(): string {
   const defaults = settings.parse({});
   const rows = settingNames.map((name) => {
-    const value = defaults[name];
-    const shown = value === undefined ? "" : `\`${value}\``;
+    const value: string | undefined = defaults[name]?.toString();
+    const shown = !value ? "" : `\`${value}\``;
     return `| \`${name}\` | ${shown} | ${settings.shape[name].description} |`;
   });
   return ["| variable | default | meaning |", "| --- | --- | --- |", ...rows].join("\n");

@@ -10,12 +10,11 @@ import { UpstashStore } from "./cache/upstash.ts";
 import { type Config, readConfig } from "./config.ts";
 import { DeferredWork } from "./deferred.ts";
 import { Engine } from "./inference/engine.ts";
-import { loadModel } from "./inference/manifest.ts";
+import { loadModel, type Model } from "./inference/manifest.ts";
 import { configureLogging } from "./log.ts";
 import { Predictor } from "./predictor.ts";
 
-const MODEL = new URL("../static/model.onnx", import.meta.url);
-const MANIFEST = new URL("../static/model.json", import.meta.url);
+const STATIC = new URL("../static/", import.meta.url);
 
 async function main(): Promise<void> {
   const config = readConfig((name) => Deno.env.get(name));
@@ -23,9 +22,10 @@ async function main(): Promise<void> {
   await configureLogging({ format, level: config.LOG_LEVEL });
   const logger = getLogger("cutcache");
 
-  const model = await loadModel(MODEL, MANIFEST);
+  const models = await loadModels(config);
+  const [model] = models;
   const engine = new Engine({
-    model,
+    models,
     threads: config.INFERENCE_THREADS ?? navigator.hardwareConcurrency,
     workers: config.INFERENCE_WORKERS,
     limits: { maxPixels: config.MAX_PIXELS },
@@ -41,7 +41,7 @@ async function main(): Promise<void> {
   const deferred = new DeferredWork(logger);
   const app = createApp({
     appVersion: denoJson.version,
-    model,
+    models,
     store: cache.name,
     engineStatus: () => engine.status(),
     storeHealth: () => durable instanceof GuardedStore ? durable.health() : undefined,
@@ -86,6 +86,18 @@ async function main(): Promise<void> {
   logger.info("stopped");
   await dispose();
   Deno.exit(inTime ? 0 : 1);
+}
+
+/** The default model first, then those named by `MODELS`, each from its pair of files in `static/models/`. */
+async function loadModels({ MODEL_PATH, MODEL_MANIFEST, MODELS }: Config): Promise<[Model, ...Model[]]> {
+  const first = await loadModel(
+    MODEL_PATH ?? new URL("model.onnx", STATIC),
+    MODEL_MANIFEST ?? new URL("model.json", STATIC),
+  );
+  const others = await Promise.all(
+    MODELS.map((name) => loadModel(new URL(`models/${name}.onnx`, STATIC), new URL(`models/${name}.json`, STATIC))),
+  );
+  return [first, ...others];
 }
 
 async function openDurableStore(config: Config, logger: Logger): Promise<Store | undefined> {

@@ -3,7 +3,7 @@ import { Coalescer } from "./cache/coalesce.ts";
 import { cutoutKey, type ImageId, maskKey, sha256 } from "./cache/keys.ts";
 import type { Entry, Store } from "./cache/store.ts";
 import type { Found } from "./cache/tiered.ts";
-import type { CutoutMaker, StageTimes } from "./inference/engine.ts";
+import type { Cutout, CutoutMaker, StageTimes } from "./inference/engine.ts";
 import { canonicalRenderOptions, type RenderOptions } from "./inference/render_options.ts";
 
 /** What the predictor needs of a cache: a store that can say which of its tiers had an entry. */
@@ -23,6 +23,8 @@ export interface PredictRequest {
   readonly image: Uint8Array<ArrayBuffer>;
   /** The name the image came under: for the logs, and for `CACHE_KEY=file_path`. */
   readonly name?: string;
+  /** The model's name; the default one where it is not given. */
+  readonly model?: string;
   readonly render: RenderOptions;
   /** Aborted when nobody waits for the answer any more. */
   readonly signal?: AbortSignal;
@@ -58,7 +60,8 @@ interface Made {
 export class Predictor {
   readonly #parts: PredictorParts;
   readonly #cutouts = new Coalescer<Made>();
-  readonly #masks = new Coalescer<Uint8Array<ArrayBuffer>>();
+  /** Inferences under way, by the key of their mask. */
+  readonly #inferences = new Coalescer<Cutout>();
 
   constructor(parts: PredictorParts) {
     this.#parts = parts;
@@ -67,13 +70,15 @@ export class Predictor {
   /**
    * @throws {ImageError} where the image is at fault.
    * @throws {EngineError} where the engine is.
+   * @throws {UnknownModelError}
    */
   async predict(request: PredictRequest): Promise<Prediction> {
     const { cache, engine } = this.#parts;
+    const version = engine.modelVersion(request.model);
     const timings: Timings = {};
     const image = await timed(timings, "hash", () => this.#identify(request));
     const options = new TextEncoder().encode(canonicalRenderOptions(request.render));
-    const key = cutoutKey(engine.modelVersion, image, (await sha256(options)).slice(0, 16));
+    const key = cutoutKey(version, image, (await sha256(options)).slice(0, 16));
     const label = request.name ?? image;
 
     const found = await timed(timings, "cache", () => cache.find(key));
@@ -81,43 +86,55 @@ export class Predictor {
       request.logger.info("cache hit: {name}", { name: label, tier: found.tier });
       return { entry: found.entry, source: found.tier, collapsed: false, timings };
     }
-
-    const underWay = this.#cutouts.inFlight(key);
-    if (underWay !== undefined) {
-      const { entry, source } = await underWay;
-      request.logger.info("cache hit: {name}", { name: label, tier: "collapsed" });
-      return { entry, source, collapsed: true, timings };
-    }
-    const made = await this.#cutouts.run(key, () => this.#make(request, image, key, label));
-    return { entry: made.entry, source: made.source, collapsed: false, timings: { ...timings, ...made.times } };
+    const collapsed = this.#cutouts.has(key);
+    const { entry, source, times } = await this.#cutouts.run(
+      key,
+      (signal) => this.#make(request, { image, version, key, label, signal }),
+      request.signal,
+    );
+    if (!collapsed) return { entry, source, collapsed, timings: { ...timings, ...times } };
+    request.logger.info("cache hit: {name}", { name: label, tier: "collapsed" });
+    return { entry, source, collapsed, timings };
   }
 
-  async #make(request: PredictRequest, image: ImageId, key: string, label: string): Promise<Made> {
+  async #make(
+    request: PredictRequest,
+    { image, version, key, label, signal }: {
+      image: ImageId;
+      version: string;
+      key: string;
+      label: string;
+      signal: AbortSignal;
+    },
+  ): Promise<Made> {
     const { cache, engine, now = Date.now } = this.#parts;
-    const maskId = maskKey(engine.modelVersion, image);
-    // A mask may come into the making while the cache is asked: look on both sides of that.
-    const known = await (this.#masks.inFlight(maskId) ?? cache.get(maskId).then((entry) => entry?.bytes)) ??
-      await this.#masks.inFlight(maskId);
-    // No signal: others may have joined this work by the time its first client has gone.
-    const job = { image: request.image, render: request.render };
+    const maskId = maskKey(version, image);
+    const job = { image: request.image, model: request.model, render: request.render };
     const keep = (entryKey: string, bytes: Uint8Array<ArrayBuffer>, contentType: string): Entry => {
       const entry = { bytes, contentType, created: now() };
       request.waitUntil(cache.set(entryKey, entry));
       return entry;
     };
-    if (known !== undefined) {
-      const { file, contentType, times } = await engine.cutout({ ...job, maskFile: known });
-      request.logger.info("mask hit, registering cache: {name}", { name: label });
-      return { entry: keep(key, file, contentType), source: "mask", times };
+
+    // An inference under way has not reached the cache yet: asking there would only cost time.
+    let known = this.#inferences.has(maskId) ? undefined : (await cache.get(maskId))?.bytes;
+    if (known === undefined) {
+      let own = false;
+      const cutout = await this.#inferences.run(maskId, async (inferenceSignal) => {
+        own = true;
+        const made = await engine.cutout({ ...job, signal: inferenceSignal });
+        keep(maskId, made.maskFile!, "image/png");
+        return made;
+      }, signal);
+      if (own) {
+        request.logger.info("registering cache: {name}", { name: label });
+        return { entry: keep(key, cutout.file, cutout.contentType), source: "inference", times: cutout.times };
+      }
+      known = cutout.maskFile!;
     }
-    const making = engine.cutout(job);
-    const mask = this.#masks.run(maskId, async () => (await making).maskFile!);
-    // Whoever waits for the mask hears of a failure; here `making` itself is awaited.
-    mask.catch(() => {});
-    const { file, contentType, times, maskFile } = await making;
-    request.logger.info("registering cache: {name}", { name: label });
-    keep(maskId, maskFile!, "image/png");
-    return { entry: keep(key, file, contentType), source: "inference", times };
+    const { file, contentType, times } = await engine.cutout({ ...job, maskFile: known, signal });
+    request.logger.info("registering cache: {name}", { name: label, from: "mask" });
+    return { entry: keep(key, file, contentType), source: "mask", times };
   }
 
   async #identify({ image, name }: PredictRequest): Promise<ImageId> {

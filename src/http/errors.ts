@@ -1,5 +1,11 @@
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import { EngineError, type EngineErrorCode, ImageError, type ImageErrorCode } from "../inference/errors.ts";
+import {
+  EngineError,
+  type EngineErrorCode,
+  ImageError,
+  type ImageErrorCode,
+  UnknownModelError,
+} from "../inference/errors.ts";
 
 /** A request that cannot be served as it is; `message` says what was wrong and what would be right. */
 export class HttpError extends Error {
@@ -34,9 +40,13 @@ const engineStatus: Record<EngineErrorCode, ContentfulStatusCode> = {
 export function toHttpError(error: unknown): HttpError {
   if (error instanceof HttpError) return error;
   if (error instanceof ImageError) return new HttpError(imageStatus[error.code], error.code, error.message);
+  if (error instanceof UnknownModelError) return new HttpError(422, "unknown_model", error.message);
   if (error instanceof EngineError && error.code !== "worker_failed") {
     const headers = error.retryAfterSeconds === undefined ? undefined : { "Retry-After": `${error.retryAfterSeconds}` };
     return new HttpError(engineStatus[error.code], error.code, error.message, headers);
+  }
+  if (error instanceof DOMException && error.name === "AbortError") {
+    return new HttpError(503, "client_gone", "the request was given up before it was served");
   }
   return new HttpError(500, "internal_error", "something went wrong here; the log has the details under the job_id");
 }

@@ -1,31 +1,35 @@
 import type { Logger } from "@logtape/logtape";
-import ortWasm from "onnxruntime-web/ort-wasm-simd-threaded.wasm" with { type: "bytes" };
 import PQueue from "p-queue";
 import type { CodecOperations } from "./codec.ts";
 import type { DecodeLimits } from "./decode.ts";
-import { EngineError } from "./errors.ts";
+import { EngineError, UnknownModelError } from "./errors.ts";
 import type { Model } from "./manifest.ts";
 import { WorkerPool } from "./pool.ts";
 import type { RenderOptions } from "./render_options.ts";
-import type { SessionOperations } from "./session.ts";
+import { ModelRunner } from "./runner.ts";
 
 export interface EngineOptions {
-  model: Model;
+  /** The models that can be asked for; the first is the default. */
+  models: [Model, ...Model[]];
   /** Threads of one inference. */
   threads: number;
-  /** Inferences at a time; each holds the model and its working memory. */
+  /** Inferences at a time and model; each holds the model and its working memory. */
   workers: number;
   limits: DecodeLimits;
-  /** How long each step of a job may take, in milliseconds. */
+  /** How long a job may take in workers, in milliseconds. */
   timeoutMs: number;
   /** How many jobs may wait. */
   queueLimit: number;
   logger: Logger;
+  /** Modules to run in place of the workers that ship; for tests of what happens when they fail. */
+  workerUrls?: { codec?: string; session?: string };
 }
 
 export interface Job {
   readonly image: Uint8Array<ArrayBuffer>;
   readonly render: RenderOptions;
+  /** The name of the model; the default one where it is not given. */
+  readonly model?: string;
   /** The image's mask as a file, where it is known: nothing is inferred then. */
   readonly maskFile?: Uint8Array<ArrayBuffer>;
   /** Takes the job out of the queue when aborted; a job that has begun is finished. */
@@ -57,7 +61,11 @@ export interface EngineStatus {
 
 /** What the predictor needs of an engine. */
 export interface CutoutMaker {
-  readonly modelVersion: string;
+  /**
+   * The version of a model, by its name.
+   * @throws {UnknownModelError}
+   */
+  modelVersion(name?: string): string;
   cutout(job: Job): Promise<Cutout>;
 }
 
@@ -68,96 +76,99 @@ export interface CutoutMaker {
 export class Engine implements CutoutMaker {
   readonly #options: EngineOptions;
   readonly #codecs: WorkerPool<CodecOperations>;
-  readonly #sessions: WorkerPool<SessionOperations>;
+  readonly #runners: Map<string, ModelRunner>;
   /** One more than can be inferred at once: the next image is decoded meanwhile, and no more pixels are held. */
   readonly #misses: PQueue;
   readonly #renders: PQueue;
   /** A moving average of how long a job with inference takes, in milliseconds. */
   #jobMs = 1000;
-  #inferences = 0;
 
   constructor(options: EngineOptions) {
     this.#options = options;
-    const { model, threads, timeoutMs, logger } = options;
+    const { models, threads, workers, timeoutMs, logger, workerUrls } = options;
     this.#codecs = new WorkerPool({
       name: "codec",
-      url: import.meta.resolve("./codec_worker.ts"),
+      url: workerUrls?.codec ?? import.meta.resolve("./codec_worker.ts"),
       size: 1,
-      timeoutMs,
       logger,
     });
-    this.#sessions = new WorkerPool({
-      name: "session",
-      url: import.meta.resolve("./session_worker.ts"),
-      size: options.workers,
-      timeoutMs,
-      logger,
-      prepare: (call) => call("start", { wasmBinary: ortWasm, model: model.bytes, manifest: model.manifest, threads }),
-    });
-    this.#misses = new PQueue({ concurrency: options.workers + 1 });
+    const url = workerUrls?.session ?? import.meta.resolve("./session_worker.ts");
+    this.#runners = new Map(models.map((model) => [
+      model.manifest.name,
+      new ModelRunner(model, { threads, workers, timeoutMs, url, logger }),
+    ]));
+    this.#misses = new PQueue({ concurrency: workers + 1 });
     this.#renders = new PQueue({ concurrency: 2 });
   }
 
-  get modelVersion(): string {
-    return this.#options.model.version;
+  modelVersion(name?: string): string {
+    return this.#find(name).model.version;
   }
 
   /**
-   * Resolves once the model is loaded and has run.
-   * @throws {Error} where it cannot be, for example because its manifest does not fit it.
+   * Resolves once every model is loaded and has run.
+   * @throws {Error} where one cannot be, for example because its manifest does not fit it.
    */
   async ready(): Promise<void> {
-    await this.#sessions.ready();
-    const { input } = this.#options.model.manifest;
-    // The first run compiles and allocates: no user should wait for that.
-    await this.#sessions.call("infer", { tensor: new Float32Array(3 * input.width * input.height) });
+    await Promise.all(this.#runners.values().map((runner) => runner.ready()));
   }
 
   status(): EngineStatus {
+    const runners = [...this.#runners.values()];
+    const sum = (count: (runner: ModelRunner) => number) => runners.reduce((total, runner) => total + count(runner), 0);
     return {
-      health: this.#sessions.alive ? "ok" : "ng",
+      health: this.#codecs.alive && runners.every(({ alive }) => alive) ? "ok" : "ng",
       backend: "wasm",
-      threads: this.#options.threads,
+      threads: runners[0].threads,
       workers: this.#options.workers,
       waiting: this.#misses.size + this.#renders.size,
       running: this.#misses.pending + this.#renders.pending,
-      inferences: this.#inferences,
-      workerRestarts: this.#codecs.restarts + this.#sessions.restarts,
+      inferences: sum(({ inferences }) => inferences),
+      workerRestarts: this.#codecs.restarts + sum(({ restarts }) => restarts),
     };
   }
 
   /**
    * @throws {ImageError} where the image is at fault.
    * @throws {EngineError} where the engine is.
+   * @throws {UnknownModelError}
    */
   async cutout(job: Job): Promise<Cutout> {
+    const runner = this.#find(job.model);
     const queue = job.maskFile === undefined ? this.#misses : this.#renders;
     if (this.#misses.size + this.#renders.size >= this.#options.queueLimit) {
       const waitMs = (this.#misses.size * this.#jobMs) / this.#options.workers;
       throw new EngineError("queue_full", "too many images are waiting", Math.max(1, Math.ceil(waitMs / 1000)));
     }
-    return await queue.add(() => this.#work(job), { signal: job.signal });
+    return await queue.add(() => this.#work(job, runner), { signal: job.signal });
   }
 
   close(): void {
     this.#codecs.close();
-    this.#sessions.close();
+    for (const runner of this.#runners.values()) runner.close();
   }
 
-  async #work({ image, render: options, maskFile }: Job): Promise<Cutout> {
+  #find(name?: string): ModelRunner {
+    const runner = this.#runners.get(name ?? this.#options.models[0].manifest.name);
+    if (runner === undefined) throw new UnknownModelError(name!, [...this.#runners.keys()]);
+    return runner;
+  }
+
+  async #work({ image, render: options, maskFile }: Job, runner: ModelRunner): Promise<Cutout> {
     const started = performance.now();
-    const { model, limits } = this.#options;
-    const manifest = maskFile === undefined ? model.manifest : undefined;
-    const { pixels, tensor, decodeMs } = await this.#codecs.call("decode", { bytes: image, limits, manifest });
-    const inferred = tensor && await this.#sessions.call("infer", { tensor }, [tensor.buffer]);
+    const { limits, timeoutMs } = this.#options;
+    const budget = { leftMs: timeoutMs };
+    const manifest = maskFile === undefined ? runner.model.manifest : undefined;
+    const { pixels, tensor, decodeMs } = await this.#codecs.call("decode", { bytes: image, limits, manifest }, {
+      budget,
+    });
+    const inferred = tensor && await runner.infer(tensor, budget);
     const mask = maskFile ?? inferred!.mask;
-    const { renderMs, encodeMs, ...rendered } = await this.#codecs.call("render", { pixels, mask, options }, [
-      pixels.data.buffer,
-    ]);
-    if (inferred) {
-      this.#inferences++;
-      this.#jobMs += 0.2 * (performance.now() - started - this.#jobMs);
-    }
+    const { renderMs, encodeMs, ...rendered } = await this.#codecs.call("render", { pixels, mask, options, limits }, {
+      budget,
+      transfer: [pixels.data.buffer],
+    });
+    if (inferred) this.#jobMs += 0.2 * (performance.now() - started - this.#jobMs);
     return {
       ...rendered,
       times: { decode: decodeMs, ...(inferred && { infer: inferred.inferMs }), render: renderMs, encode: encodeMs },

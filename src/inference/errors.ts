@@ -39,3 +39,11 @@ export class EngineError extends Error {
     super(message, options);
   }
 }
+
+/** A request named a model that is not served here. */
+export class UnknownModelError extends Error {
+  override readonly name = "UnknownModelError";
+  constructor(model: string, readonly known: string[]) {
+    super(`there is no model ${JSON.stringify(model)}; the models here are ${known.join(", ")}`);
+  }
+}

@@ -1,5 +1,6 @@
+import { createHash } from "node:crypto";
 import { z } from "zod";
-import { sha256 } from "../cache/keys.ts";
+import { sha256, type Sha256Hex } from "../cache/keys.ts";
 
 const triple = z.tuple([z.number(), z.number(), z.number()]);
 
@@ -9,20 +10,23 @@ export const manifestSchema = z.strictObject({
   licence: z.string().min(1),
   source: z.url(),
   citation: z.string().optional(),
-  /** Of the model file; what is loaded must match. */
-  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  /** Where the file can be had, for `deno task model pull`. */
+  url: z.url({ protocol: /^https?$/ }).optional(),
+  /** Of the model file; what is loaded must match. `md5:` for files whose publisher gives no better. */
+  digest: z.string().regex(/^(sha256:[0-9a-f]{64}|md5:[0-9a-f]{32})$/, "is not sha256:… or md5:…"),
   /** float32, 1×3×height×width, RGB. */
   input: z.strictObject({
-    name: z.string(),
+    /** Where it is not given: the model's only input. */
+    name: z.string().optional(),
     width: z.int().positive(),
     height: z.int().positive(),
   }),
-  /** float32, 1×1×height×width (or without the second axis). */
-  output: z.strictObject({ name: z.string() }),
+  /** float32, 1×1×height×width (or without the second axis); where it is not given, the model's first output. */
+  output: z.strictObject({ name: z.string() }).optional(),
   /** `(x / scale − mean) / std`, where scale is the image's largest value (`max`) or 255. */
   normalisation: z.strictObject({ scale: z.enum(["max", "255"]), mean: triple, std: triple.refine(noZero, "is zero") }),
-  /** How the output becomes a mask: stretched to its own range, or taken as a probability. */
-  mask: z.enum(["min-max", "probability"]),
+  /** How the output becomes a mask: stretched to its own range, that of its sigmoid, or taken as a probability. */
+  mask: z.enum(["min-max", "sigmoid-min-max", "probability"]),
 });
 
 export type Manifest = z.infer<typeof manifestSchema>;
@@ -35,6 +39,7 @@ function noZero(values: number[]): boolean {
 export interface Model {
   readonly manifest: Manifest;
   readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly sha256: Sha256Hex;
   /**
    * Changes whenever a mask could: a digest of model file, manifest and pipeline version, so that another model never
    * answers with this one's masks.
@@ -68,10 +73,16 @@ export async function loadModel(modelPath: string | URL, manifestPath: string | 
   if (!parsed.success) throw new Error(`${manifestPath} is not a model manifest:\n${z.prettifyError(parsed.error)}`);
   const manifest = parsed.data;
   const bytes = await read(modelPath, Deno.readFile(modelPath));
-  const digest = await sha256(bytes);
-  if (digest !== manifest.sha256) {
-    throw new Error(`${modelPath} has the SHA-256 digest ${digest}, but ${manifestPath} describes ${manifest.sha256}`);
+  const sha256OfFile = await sha256(bytes);
+  const [algorithm] = manifest.digest.split(":");
+  const digest = algorithm === "md5" ? createHash("md5").update(bytes).digest("hex") : sha256OfFile;
+  if (`${algorithm}:${digest}` !== manifest.digest) {
+    throw new Error(
+      `${modelPath} has the digest ${algorithm}:${digest}, but ${manifestPath} describes ${manifest.digest}`,
+    );
   }
-  const version = await sha256(new TextEncoder().encode(JSON.stringify([PIPELINE_VERSION, manifest])));
-  return { manifest, bytes, version: version.slice(0, 16) };
+  const { input, output, normalisation, mask } = manifest;
+  const identity = JSON.stringify([PIPELINE_VERSION, sha256OfFile, input, output, normalisation, mask]);
+  const version = (await sha256(new TextEncoder().encode(identity))).slice(0, 16);
+  return { manifest, bytes, sha256: sha256OfFile, version };
 }

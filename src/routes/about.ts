@@ -8,7 +8,8 @@ import type { Model } from "../inference/manifest.ts";
 
 export interface AboutRouteOptions {
   appVersion: string;
-  model: Model;
+  /** The models that can be asked for; the first is the default. */
+  models: [Model, ...Model[]];
   /** The name of the store in use. */
   store: string;
   engineStatus: () => EngineStatus;
@@ -19,7 +20,7 @@ export interface AboutRouteOptions {
 
 /** What the service says of itself: `GET /`, `/health` and `/metadata`. */
 export function aboutRoute(options: AboutRouteOptions): Hono<AppEnv> {
-  const { appVersion, model, store, engineStatus, storeHealth, deferred } = options;
+  const { appVersion, models, store, engineStatus, storeHealth, deferred } = options;
   const route = new Hono<AppEnv>();
 
   route.get("/", (c) => {
@@ -41,17 +42,10 @@ export function aboutRoute(options: AboutRouteOptions): Hono<AppEnv> {
   });
 
   route.get("/metadata", (c) => {
-    const { manifest: { name, licence, source, sha256, input, output }, version } = model;
     const { backend, threads, workers } = engineStatus();
-    const size = [input.height, input.width];
     return c.json({
-      name,
-      version,
-      licence,
-      source,
-      sha256,
-      inputs: [{ name: input.name, shape: [1, 3, ...size], type: "float32" }],
-      outputs: [{ name: output.name, shape: [1, 1, ...size], type: "float32" }],
+      ...describe(models[0]),
+      models: models.map(describe),
       backend,
       threads,
       workers,
@@ -61,4 +55,17 @@ export function aboutRoute(options: AboutRouteOptions): Hono<AppEnv> {
   });
 
   return route;
+}
+
+function describe({ manifest: { name, licence, source, input, output }, version, sha256 }: Model) {
+  const size = [input.height, input.width];
+  return {
+    name,
+    version,
+    licence,
+    source,
+    sha256,
+    inputs: [{ name: input.name, shape: [1, 3, ...size], type: "float32" }],
+    outputs: [{ name: output?.name, shape: [1, 1, ...size], type: "float32" }],
+  };
 }

@@ -5,7 +5,7 @@ import { limitBody } from "../http/body.ts";
 import { HttpError, toHttpError } from "../http/errors.ts";
 import { predictionHeaders } from "../http/headers.ts";
 import { type AppEnv, logUnexpected } from "../http/job.ts";
-import { defaultRenderOptions } from "../inference/render_options.ts";
+import { defaultRenderOptions, renderOptionsSchema } from "../inference/render_options.ts";
 import type { Predictor } from "../predictor.ts";
 
 export const predictRequestSchema = z.object({
@@ -13,6 +13,10 @@ export const predictRequestSchema = z.object({
   file_path: z.string().max(4096),
   /** The image file in base64 (RFC 4648), with or without a `data:…;base64,` prefix (RFC 2397). */
   img_base64: z.string().min(1),
+  /** One of the models that `GET /metadata` lists. */
+  model: z.string().optional(),
+  /** How the cutout is rendered; without it a PNG of the image's size. */
+  options: renderOptionsSchema.optional(),
 });
 
 export interface PredictRouteOptions {
@@ -40,11 +44,12 @@ export function predictRoute({ predictor, maxBodyBytes }: PredictRouteOptions): 
   });
 
   route.post("/predict", limitBody(maxBodyBytes), async (c) => {
-    const { file_path, img_base64 } = parseBody(c.req.header("Content-Type"), await c.req.text());
+    const { file_path, img_base64, model, options } = parseBody(c.req.header("Content-Type"), await c.req.text());
     const prediction = await predictor.predict({
       image: decodeBase64(img_base64),
       name: file_path,
-      render: defaultRenderOptions,
+      model,
+      render: options ?? defaultRenderOptions,
       signal: c.req.raw.signal,
       waitUntil: (work) => c.executionCtx.waitUntil(work),
       logger: c.var.logger,

@@ -15,7 +15,7 @@ export async function withEngine(
   options: Partial<EngineOptions> = {},
 ): Promise<void> {
   const engine = new Engine({
-    model: await defaultModel(),
+    models: [await defaultModel()],
     threads: navigator.hardwareConcurrency,
     workers: 1,
     limits: { maxPixels: 25_000_000 },

@@ -23,10 +23,14 @@ Deno.test("the service tells what it is", async (t) => {
   });
 
   await t.step("GET /metadata describes the model and what runs it", async () => {
-    const { version, ...metadata } = await (await server.fetch("/metadata")).json();
+    const { version, models, ...metadata } = await (await server.fetch("/metadata")).json();
     assert.match(version, /^[0-9a-f]{16}$/);
     const model = await Deno.readFile(new URL("../../static/model.onnx", import.meta.url));
     const sha256 = new Uint8Array(await crypto.subtle.digest("SHA-256", model)).toHex();
+    assert.deepEqual(models.map(({ name, version }: { name: string; version: string }) => [name, version]), [[
+      "u2netp",
+      version,
+    ]]);
     assert.deepEqual(metadata, {
       name: "u2netp",
       licence: "Apache-2.0",

@@ -1,0 +1,99 @@
+import type { Logger } from "@logtape/logtape";
+import ortWasm from "onnxruntime-web/ort-wasm-simd-threaded.wasm" with { type: "bytes" };
+import type { Model } from "./manifest.ts";
+import { type Budget, type CallWorker, WorkerPool } from "./pool.ts";
+import type { Inferred, SessionOperations } from "./session.ts";
+
+export interface RunnerOptions {
+  /** Threads of one inference. */
+  threads: number;
+  /** Inferences at a time; each holds the model and its working memory. */
+  workers: number;
+  /** How long loading the model, or its first run, may take, in milliseconds. */
+  timeoutMs: number;
+  /** The worker's module. */
+  url: string;
+  logger: Logger;
+}
+
+/** One model and the workers that run it. */
+export class ModelRunner {
+  readonly model: Model;
+  readonly #options: RunnerOptions;
+  readonly #sessions: WorkerPool<SessionOperations>;
+  #threads: number;
+  #inferences = 0;
+
+  constructor(model: Model, options: RunnerOptions) {
+    this.model = model;
+    this.#options = options;
+    this.#threads = options.threads;
+    this.#sessions = new WorkerPool({
+      name: `${model.manifest.name} session`,
+      url: options.url,
+      size: options.workers,
+      prepare: (call, attempt) => this.#prepare(call, attempt),
+      logger: options.logger,
+    });
+  }
+
+  /** Threads that an inference really has; see `#prepare`. */
+  get threads(): number {
+    return this.#threads;
+  }
+
+  /** Runs of the model for an image, since the start. */
+  get inferences(): number {
+    return this.#inferences;
+  }
+
+  get restarts(): number {
+    return this.#sessions.restarts;
+  }
+
+  get alive(): boolean {
+    return this.#sessions.alive;
+  }
+
+  /**
+   * Resolves once the model is loaded and has run.
+   * @throws {Error} where it cannot be, for example because its manifest does not fit it.
+   */
+  ready(): Promise<void> {
+    return this.#sessions.ready();
+  }
+
+  close(): void {
+    this.#sessions.close();
+  }
+
+  /**
+   * Runs the model.
+   * @param tensor as `preprocess` makes it; given away.
+   */
+  async infer(tensor: Float32Array<ArrayBuffer>, budget: Budget): Promise<Inferred> {
+    const inferred = await this.#sessions.call("infer", { tensor }, { budget, transfer: [tensor.buffer] });
+    this.#inferences++;
+    return inferred;
+  }
+
+  /**
+   * Loads the model and runs it once, since the first run compiles and allocates, and no user should wait for that. Where
+   * that does not end with threads, which not every platform can start, it goes on with one.
+   */
+  async #prepare(call: CallWorker<SessionOperations>, attempt: number): Promise<void> {
+    const { timeoutMs, logger } = this.#options;
+    const { manifest, bytes } = this.model;
+    if (attempt > 1 && this.#threads > 1) {
+      logger.warn("threads do not start here: inference goes on with one");
+      this.#threads = 1;
+    }
+    // Copies to give away: sent as they are, they would be copied twice on the way.
+    const [wasmBinary, model] = [ortWasm.slice(), bytes.slice()];
+    await call("start", { wasmBinary, model, manifest, threads: this.#threads }, timeoutMs, [
+      wasmBinary.buffer,
+      model.buffer,
+    ]);
+    await call("infer", { tensor: new Float32Array(3 * manifest.input.width * manifest.input.height) }, timeoutMs);
+  }
+}

@@ -1,0 +1,139 @@
+import assert from "node:assert/strict";
+import { decode } from "../../src/inference/decode.ts";
+import type { Engine } from "../../src/inference/engine.ts";
+import { EngineError, type EngineErrorCode, ImageError, UnknownModelError } from "../../src/inference/errors.ts";
+import { defaultRenderOptions as render, renderOptionsSchema } from "../../src/inference/render_options.ts";
+import { defaultModel, withEngine } from "../support/engine.ts";
+import { discImage, paintImage, type Rgb } from "../support/images.ts";
+
+const faultySession = { session: import.meta.resolve("../support/faulty_session_worker.ts") };
+const plain = ([red, green, blue]: Rgb) => paintImage(16, 16, () => [red, green, blue]);
+
+const failsWith = (...codes: EngineErrorCode[]) => (error: unknown) =>
+  error instanceof EngineError && codes.includes(error.code) || assert.fail(String(error));
+
+async function assertCutsOut(engine: Engine, seed: number): Promise<void> {
+  const { file, times } = await engine.cutout({ image: await discImage(seed), render });
+  assert.equal((await decode(file, { maxPixels: 1e6 })).width, 64);
+  assert.ok(times.infer! > 0);
+}
+
+Deno.test("engine › a worker that spins, throws, exits or runs out of memory is replaced, and all others are served", (t) =>
+  withEngine(async (engine) => {
+    const faults: [what: string, colour: Rgb, codes: EngineErrorCode[]][] = [
+      ["spins for ever", [255, 0, 0], ["deadline_exceeded"]],
+      ["throws", [0, 255, 0], ["worker_failed"]],
+      ["exits", [0, 0, 255], ["deadline_exceeded", "worker_failed"]],
+      ["runs out of memory", [255, 255, 255], ["worker_failed"]],
+    ];
+    for (const [i, [what, colour, codes]] of faults.entries()) {
+      await t.step(what, async () => {
+        const restarts = engine.status().workerRestarts;
+        const bad = engine.cutout({ image: await plain(colour), render });
+        // Under load: these wait behind it, and must not suffer.
+        const waiting = [1, 2, 3].map((seed) => assertCutsOut(engine, 10 * i + seed));
+        await Promise.all([assert.rejects(bad, failsWith(...codes)), ...waiting]);
+        await assertCutsOut(engine, 10 * i + 4);
+        assert.ok(engine.status().workerRestarts > restarts);
+        assert.equal(engine.status().health, "ok");
+      });
+    }
+  }, { workerUrls: faultySession, timeoutMs: 8000 }));
+
+Deno.test("engine › an image that is at fault costs no worker", () =>
+  withEngine(async (engine) => {
+    await assert.rejects(
+      () => engine.cutout({ image: new TextEncoder().encode("no image"), render }),
+      (error: unknown) => error instanceof ImageError && error.code === "invalid_image",
+    );
+    assert.equal(engine.status().workerRestarts, 0);
+    await assertCutsOut(engine, 1);
+  }));
+
+Deno.test("engine › as many jobs wait as may; the next is told when to come back", () =>
+  withEngine(async (engine) => {
+    // Two have begun (one is inferred, one decoded), two wait.
+    const taken = await Promise.all([1, 2, 3, 4].map((seed) => discImage(seed)));
+    const jobs = taken.map((image) => engine.cutout({ image, render }));
+    assert.deepEqual([engine.status().running, engine.status().waiting], [2, 2]);
+    await assert.rejects(engine.cutout({ image: taken[0], render }), (error: unknown) => {
+      assert.ok(error instanceof EngineError);
+      assert.equal(error.code, "queue_full");
+      assert.ok(error.retryAfterSeconds! >= 1 && error.retryAfterSeconds! <= 60);
+      return true;
+    });
+    await Promise.all(jobs);
+    await assertCutsOut(engine, 5);
+  }, { queueLimit: 2 }));
+
+Deno.test("engine › a job that nobody waits for leaves the queue", () =>
+  withEngine(async (engine) => {
+    const images = await Promise.all([1, 2, 3, 4].map((seed) => discImage(seed)));
+    const gone = new AbortController();
+    const jobs = images.map((image, i) => engine.cutout({ image, render, signal: i === 3 ? gone.signal : undefined }));
+    assert.equal(engine.status().waiting, 2);
+    gone.abort();
+    await assert.rejects(jobs[3], { name: "AbortError" });
+    assert.equal(engine.status().waiting, 1);
+    await Promise.all(jobs.slice(0, 3));
+    assert.equal(engine.status().inferences, 3);
+  }));
+
+Deno.test("engine › a known mask is rendered without inference, and does not wait behind one", () =>
+  withEngine(async (engine) => {
+    const image = await discImage(1);
+    const { maskFile, file } = await engine.cutout({ image, render });
+    let inferred = false;
+    const others = [2, 3, 4].map(async (seed) => {
+      await engine.cutout({ image: await discImage(seed), render });
+      inferred = true;
+    });
+    const again = await engine.cutout({ image, render, maskFile });
+    assert.equal(inferred, false);
+    assert.deepEqual(again.file, file);
+    assert.equal(again.maskFile, undefined);
+    const webp = renderOptionsSchema.parse({ format: "webp", crop: true });
+    assert.equal((await engine.cutout({ image, render: webp, maskFile })).contentType, "image/webp");
+    await Promise.all(others);
+    assert.equal(engine.status().inferences, 4);
+  }));
+
+Deno.test("engine › images of every proportion are cut out", () =>
+  withEngine(async (engine) => {
+    for (const [width, height] of [[1, 1], [1, 5000], [5000, 1], [3, 700]]) {
+      const image = await paintImage(width, height, (x, y) => [(x * 7) % 256, (y * 3) % 256, 99]);
+      const { file } = await engine.cutout({ image, render });
+      const cutout = await decode(file, { maxPixels: 1e6 });
+      assert.deepEqual([cutout.width, cutout.height], [width, height]);
+    }
+  }));
+
+Deno.test("engine › an unknown model is refused and the known ones are listed", () =>
+  withEngine(async (engine) => {
+    await assert.rejects(engine.cutout({ image: await discImage(1), render, model: "u3net" }), (error: unknown) => {
+      return error instanceof UnknownModelError && /"u3net".*u2netp/.test(error.message);
+    });
+  }));
+
+Deno.test("engine › a manifest that does not fit its model is an error at the start that says what does not", async (t) => {
+  const misfits: [what: string, change: Record<string, unknown>, message: RegExp][] = [
+    [
+      "input name",
+      { input: { name: "image", width: 320, height: 320 } },
+      /names the input "image", the model has \["input.1"\]/,
+    ],
+    [
+      "input size",
+      { input: { name: "input.1", width: 512, height: 320 } },
+      /gives the input shape 1×3×320×512, the model takes 1×3×320×320/,
+    ],
+    ["output name", { output: { name: "alpha" } }, /names the output "alpha", the model has \["1959"/],
+  ];
+  for (const [what, change, message] of misfits) {
+    await t.step(what, async () => {
+      const model = await defaultModel();
+      const models = [{ ...model, manifest: { ...model.manifest, ...change } }] as [typeof model];
+      await assert.rejects(() => withEngine(() => Promise.resolve(), { models }), message);
+    });
+  }
+});

@@ -1,0 +1,39 @@
+import assert from "node:assert/strict";
+import { getLogger } from "@logtape/logtape";
+import { WorkerPool } from "../../src/inference/pool.ts";
+import type { probes } from "../support/probe_worker.ts";
+
+Deno.test("sandbox › what runs in a worker reaches no file, no network, no environment and no program", async (t) => {
+  const pool = new WorkerPool<typeof probes>({
+    name: "probe",
+    url: import.meta.resolve("../support/probe_worker.ts"),
+    size: 1,
+    logger: getLogger("test"),
+  });
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, () => new Response("reached"));
+  const { port } = server.addr;
+  const name = "UPSTASH_REDIS_REST_TOKEN";
+  const before = Deno.env.get(name);
+  Deno.env.set(name, "secret");
+  const tries: [probe: keyof typeof probes, input: string | number | undefined][] = [
+    ["readFile", new URL("../../deno.json", import.meta.url).pathname],
+    ["writeFile", `${await Deno.makeTempDir()}/written`],
+    ["openSocket", port],
+    ["fetch", `http://127.0.0.1:${port}/`],
+    ["readVariable", name],
+    ["readProcessVariable", name],
+    ["run", "true"],
+    ["askForMore", undefined],
+  ];
+  for (const [probe, input] of tries) {
+    await t.step(`${probe} is refused`, async () => {
+      const answer = await pool.call(probe, input as never, { budget: { leftMs: 30_000 } });
+      assert.match(answer, /^(NotCapable|PermissionDenied|Error: denied|Error: prompt)/, answer);
+    });
+  }
+  if (before === undefined) Deno.env.delete(name);
+  else Deno.env.set(name, before);
+  await Deno.remove((tries[1][1] as string).replace(/\/written$/, ""), { recursive: true });
+  pool.close();
+  await server.shutdown();
+});

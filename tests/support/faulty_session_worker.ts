@@ -1,0 +1,45 @@
+/**
+ * The session worker that ships, but for images of some colours: pure red makes it spin for ever, pure green makes it
+ * throw, pure blue makes it exit, and white makes it run out of memory.
+ */
+import { serveOperations } from "../../src/inference/rpc.ts";
+import { type InferInput, sessionOperations } from "../../src/inference/session.ts";
+
+const faults: Record<string, () => void> = {
+  "1,0,0": () => {
+    for (;;);
+  },
+  "0,1,0": () => {
+    throw new Error("thrown by the test");
+  },
+  "0,0,1": () => close(),
+  "1,1,1": () => {
+    const kept: ArrayBuffer[] = [];
+    for (;;) kept.push(new ArrayBuffer(2 ** 40));
+  },
+};
+
+/** The colour of the tensor's first pixel, with each channel rounded to 0 or 1. */
+function colourOf(tensor: Float32Array): string {
+  const area = tensor.length / 3;
+  return [0, 1, 2].map((channel) => tensor[channel * area] > 0 ? 1 : 0).join();
+}
+
+/** Whether the image is of one colour; the blank tensor of the warm-up does not count. */
+function isPlain(tensor: Float32Array): boolean {
+  const area = tensor.length / 3;
+  return tensor[0] !== 0 &&
+    [0, 1, 2].every((channel) =>
+      tensor.subarray(channel * area, (channel + 1) * area).every((value) => value === tensor[channel * area])
+    );
+}
+
+serveOperations(() =>
+  Promise.resolve({
+    ...sessionOperations,
+    async infer(input: InferInput) {
+      if (isPlain(input.tensor)) faults[colourOf(input.tensor)]?.();
+      return await sessionOperations.infer(input);
+    },
+  })
+);
