@@ -5,16 +5,18 @@ RUN mkdir /data && chown deno:deno /data
 USER deno
 
 # The dependencies are fetched into the image, once for all versions of the code that share a lock file.
-COPY --chown=deno:deno deno.json deno.lock ./
-COPY --chown=deno:deno src src
+COPY deno.json deno.lock ./
+RUN deno install --frozen
+COPY src src
 RUN deno cache --frozen src/main.ts src/inference/codec_worker.ts src/inference/codec.ts \
     src/inference/session_worker.ts src/inference/session.ts
-COPY --chown=deno:deno static static
+COPY LICENSE NOTICE ./
+COPY static static
 
 ENV CACHE_DIR=/data
 VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
-    CMD ["deno", "eval", "--no-config", "const port = Deno.env.get('PORT') ?? 8000; const health = await (await fetch(`http://127.0.0.1:${port}/health`)).json(); Deno.exit(health.predict_server.health === 'ok' ? 0 : 1)"]
+    CMD ["deno", "eval", "--no-config", "const port = Deno.env.get('PORT') || 8000; const health = await (await fetch(`http://127.0.0.1:${port}/health`)).json(); Deno.exit(health.predict_server.health === 'ok' ? 0 : 1)"]
 
 CMD ["run", "--cached-only", "--frozen", "-P=start", "--allow-read=src,static,/data", "--allow-write=/data", "src/main.ts"]
