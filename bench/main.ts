@@ -1,69 +1,83 @@
 /**
- * `deno task bench`: what a miss costs and what a hit costs, in each store mode, against a real server process with the
- * real model. Needs `redis-server`, as the tests do.
+ * `deno task bench [NAME...]`: measures a real server process (`deno task start`) with the real model. Without a name it
+ * runs what needs no patience; `--help` lists the rest.
  */
-import { fixture, PHOTOGRAPHS } from "../tests/support/images.ts";
-import { RedisServer } from "../tests/support/redis.ts";
-import { TestServer } from "../tests/support/server.ts";
-import { ensureTestTools } from "../tests/support/tools.ts";
-import { UpstashGateway } from "../tests/support/upstash_gateway.ts";
+import { parseArgs } from "node:util";
+import { backpressure } from "./backpressure.ts";
+import { type Bench, OptionValues } from "./bench.ts";
+import { fidelity } from "./fidelity.ts";
+import { hits } from "./hits.ts";
+import { pool } from "./pool.ts";
+import { soak } from "./soak.ts";
 
-const HITS = 50;
+const BENCHES: readonly Bench[] = [hits, pool, soak, backpressure, fidelity];
+const BY_DEFAULT = [hits];
 
-interface Row {
-  store: string;
-  image: string;
-  "miss (ms)": number;
-  "first hit after a restart (ms)": number;
-  "memory hit, median (ms)": number;
-  "miss / memory hit": number;
+function usage(): string {
+  const lines = BENCHES.flatMap(({ name, summary, duration, options = [] }) => [
+    `  ${name.padEnd(14)}${summary} (${duration})`,
+    ...options.map((option) => {
+      const form = option.fallback === false ? `--${option.name}` : `--${option.name} N`;
+      return `  ${"".padEnd(14)}  ${form.padEnd(18)}${option.summary}${option.fallback ? ` (${option.fallback})` : ""}`;
+    }),
+  ]);
+  return [
+    "Usage: deno task bench [NAME...] [options]",
+    "",
+    `Measures a real server process with the real model; without a name: ${BY_DEFAULT.map(({ name }) => name)}.`,
+    "",
+    ...lines,
+    "",
+    "The server takes its settings from the environment, as `deno task start` does: QUEUE_LIMIT=20 deno task bench …",
+  ].join("\n");
 }
 
-/** Sends each photograph as a miss, restarts the server so that only its durable store knows them, and sends them again. */
-async function measure(store: string, settings: Record<string, string>): Promise<Row[]> {
-  const send = async (server: TestServer, name: string, expected: RegExp) => {
-    const { cacheStatus, elapsedMs } = await server.cutout(name, fixture(`${name}.jpg`));
-    if (!expected.test(cacheStatus)) throw new Error(`${name}: ${cacheStatus}, expected ${expected}`);
-    return elapsedMs;
-  };
-  const misses = new Map<string, number>();
-  {
-    await using server = await TestServer.start(settings);
-    for (const name of PHOTOGRAPHS) misses.set(name, await send(server, name, /fwd=miss/));
+/** @throws {Error} where the arguments are wrong. */
+function parse(args: string[]): { help: boolean; benches: readonly Bench[]; values: OptionValues[] } {
+  const declared = BENCHES.flatMap(({ options = [] }) => options);
+  const { values: given, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: {
+      help: { type: "boolean" },
+      ...Object.fromEntries(
+        declared.map(({ name, fallback }) => [name, { type: fallback === false ? "boolean" : "string" }] as const),
+      ),
+    },
+  }) as { values: Record<string, string | boolean>; positionals: string[] };
+  const benches = positionals.length === 0 ? BY_DEFAULT : positionals.map((name) => {
+    const bench = BENCHES.find((bench) => bench.name === name);
+    if (bench === undefined) throw new Error(`there is no bench "${name}"`);
+    return bench;
+  });
+  const taken = new Set(["help", ...benches.flatMap(({ options = [] }) => options.map(({ name }) => name))]);
+  for (const [name, value] of Object.entries(given)) {
+    if (!taken.has(name)) throw new Error(`--${name} means nothing to ${benches.map(({ name }) => name).join(" or ")}`);
+    if (typeof value === "string" && !/^[1-9]\d*$/.test(value)) throw new Error(`--${name} ${value} is not a count`);
   }
-  await using server = await TestServer.start(settings);
-  const rows: Row[] = [];
-  for (const image of PHOTOGRAPHS) {
-    const durable = await send(server, image, /hit; detail=(sqlite|redis)/);
-    const hits: number[] = [];
-    for (let i = 0; i < HITS; i++) hits.push(await send(server, image, /hit; detail=memory/));
-    const hit = hits.sort((a, b) => a - b)[HITS / 2];
-    const miss = misses.get(image)!;
-    rows.push({
-      store,
-      image,
-      "miss (ms)": round(miss),
-      "first hit after a restart (ms)": round(durable),
-      "memory hit, median (ms)": round(hit),
-      "miss / memory hit": Math.round(miss / hit),
-    });
-  }
-  return rows;
+  const values = benches.map(({ options = [] }) =>
+    new OptionValues(
+      new Map(options.map(({ name, fallback }) => {
+        const value = given[name] ?? fallback;
+        return [name, typeof value === "string" ? Number(value) : value];
+      })),
+    )
+  );
+  return { help: given.help === true, benches, values };
 }
 
-function round(milliseconds: number): number {
-  return Number(milliseconds.toPrecision(3));
-}
-
-await ensureTestTools();
-const cacheDir = await Deno.makeTempDir({ prefix: "cutcache-bench-" });
+let parsed: ReturnType<typeof parse>;
 try {
-  const rows = await measure("sqlite", { CACHE_DIR: cacheDir });
-  await using redis = await RedisServer.start();
-  await using gateway = await UpstashGateway.start({ redisUrl: redis.url });
-  const upstash = { UPSTASH_REDIS_REST_URL: gateway.url, UPSTASH_REDIS_REST_TOKEN: gateway.token };
-  rows.push(...await measure("redis", upstash));
-  console.table(rows);
-} finally {
-  await Deno.remove(cacheDir, { recursive: true });
+  parsed = parse(Deno.args);
+} catch (error) {
+  console.error(`${(error as Error).message}\n\n${usage()}`);
+  Deno.exit(2);
+}
+if (parsed.help) {
+  console.log(usage());
+} else {
+  for (const [i, bench] of parsed.benches.entries()) {
+    console.log(`\n## ${bench.name}: ${bench.summary}\n`);
+    await bench.run(parsed.values[i]);
+  }
 }

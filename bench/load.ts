@@ -1,0 +1,72 @@
+import { setTimeout as delay } from "node:timers/promises";
+import PQueue from "p-queue";
+import type { TestServer } from "../tests/support/server.ts";
+import { predict } from "../tools/request/predict.ts";
+
+export interface LoadOptions {
+  /** How many images there are. */
+  images: number;
+  /** Makes the image of this number, from 0 on, when its turn has come. */
+  image: (number: number) => Uint8Array<ArrayBuffer>;
+  /** How many are sent, or wait to be sent again, at the same time. */
+  concurrency: number;
+  /** The bound on everything, in milliseconds; images that have not been sent by then are given up. */
+  timeoutMs: number;
+  /** Called after each cutout with how many there are by now. */
+  onCutout?: (cutouts: number) => void;
+}
+
+export interface Load {
+  /** For each cutout, from first sending it to the whole answer to the last try, in milliseconds. */
+  readonly latenciesMs: number[];
+  /** How often each status was answered. */
+  readonly statuses: Map<number, number>;
+  /** Why images have no cutout, one message each. */
+  readonly failures: string[];
+  /** How many of its workers the server has replaced since it started; each time, two are in memory for a while. */
+  readonly workerRestarts: number;
+  readonly elapsedMs: number;
+}
+
+/**
+ * Sends images to a server, each of which must be new to it, with the client of `deno task request`: a 503 is tried again
+ * when `Retry-After` says so.
+ */
+export async function load(server: TestServer, options: LoadOptions): Promise<Load> {
+  const { images, image, concurrency, timeoutMs, onCutout } = options;
+  const latenciesMs: number[] = [];
+  const statuses = new Map<number, number>();
+  const failures: string[] = [];
+  const stop = AbortSignal.timeout(timeoutMs);
+  const counted: typeof fetch = async (input, init) => {
+    const response = await fetch(input, init);
+    statuses.set(response.status, (statuses.get(response.status) ?? 0) + 1);
+    return response;
+  };
+  const sleep = (ms: number, signal?: AbortSignal) => delay(ms, undefined, { signal });
+  const target = { url: `${server.url}/predict`, timeoutMs, retries: Infinity, stop };
+
+  const send = async (number: number) => {
+    if (stop.aborted) return failures.push("not sent in time");
+    const began = performance.now();
+    try {
+      const { cache } = await predict(`${number}.jpg`, image(number), target, { fetch: counted, sleep });
+      if (cache !== "miss") throw new Error(`image ${number} was a ${cache}, expected a miss`);
+      latenciesMs.push(performance.now() - began);
+      onCutout?.(latenciesMs.length);
+    } catch (error) {
+      failures.push((error as Error).message);
+    }
+  };
+  const began = performance.now();
+  const queue = new PQueue({ concurrency });
+  await queue.addAll(Array.from({ length: images }, (_, number) => () => send(number)));
+  const elapsedMs = performance.now() - began;
+  const { engine: { workerRestarts } } = await server.health();
+  return { latenciesMs, statuses, failures, workerRestarts, elapsedMs };
+}
+
+/** @throws {Error} where an image has no cutout. */
+export function expectNoFailures({ failures }: Load): void {
+  if (failures.length > 0) throw new Error(`${failures.length} images failed: ${[...new Set(failures)].join("; ")}`);
+}

@@ -1,0 +1,110 @@
+/** The value below or at which a `share` (0 to 1) of the values lie, by nearest rank; NaN where there are none. */
+export function percentile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? NaN;
+}
+
+export function threeDigits(value: number): number {
+  return Number(value.toPrecision(3));
+}
+
+/** Bytes as whole megabytes (of 1,000,000 bytes). */
+export function megabytes(bytes: number): number {
+  return Math.round(bytes / 1e6);
+}
+
+/** Rows of one shape as a Markdown table; numbers stand to the right. */
+export function markdownTable<Row extends object>(rows: readonly Row[]): string {
+  const columns = Object.keys(rows[0]) as (keyof Row & string)[];
+  const rule = columns.map((column) => typeof rows[0][column] === "number" ? "---:" : "---");
+  const lines = [columns, rule, ...rows.map((row) => columns.map((column) => row[column]))];
+  return lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+}
+
+/** Resident memory of a process at one moment. */
+export interface MemorySample {
+  /** As `performance.now()` counts. */
+  readonly at: number;
+  /** Resident set, in bytes. */
+  readonly rss: number;
+}
+
+const SAMPLE_EVERY_MS = 50;
+
+/**
+ * The resident memory of a server that this process has started, from `/proc`, for as long as it is in scope. What is
+ * sampled is the process that runs `src/main.ts`, not the `deno task` that started it, which only waits.
+ */
+export class ServerMemory implements Disposable {
+  readonly samples: MemorySample[] = [];
+  /** The resident memory of the `deno task` around the server, in bytes. */
+  readonly launcherRss: number;
+  readonly #pid: number;
+  readonly #timer: ReturnType<typeof setInterval>;
+  #peak = 0;
+
+  /** @throws {Error} where there is no `/proc`, or not exactly one such server. */
+  constructor() {
+    const servers = descendants(Deno.pid).filter((pid) => commandLine(pid).includes("src/main.ts"));
+    const running = servers.filter((pid) => !commandLine(pid).includes("task"));
+    if (running.length !== 1) throw new Error(`${running.length} servers run below this process, expected one`);
+    this.#pid = running[0];
+    this.launcherRss = parentOf(this.#pid) === Deno.pid ? 0 : residentMemory(parentOf(this.#pid)!).rss;
+    this.#sample();
+    this.#timer = setInterval(() => this.#sample(), SAMPLE_EVERY_MS);
+  }
+
+  /** The most that was ever resident, since the server's start, as the kernel counts it; in bytes. */
+  get peak(): number {
+    return this.#peak;
+  }
+
+  /** The median from one moment (`performance.now()`) to another, by default to now, in bytes. */
+  median(from: number, to = performance.now()): number {
+    return percentile(this.samples.filter(({ at }) => at >= from && at <= to).map(({ rss }) => rss), 0.5);
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+
+  #sample(): void {
+    try {
+      const { rss, peak } = residentMemory(this.#pid);
+      this.samples.push({ at: performance.now(), rss });
+      this.#peak = peak;
+    } catch (error) {
+      // It has ended; whoever waits for its answer learns of it.
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+}
+
+/** `VmRSS` and `VmHWM` of proc_pid_status(5), in bytes. */
+function residentMemory(pid: number): { rss: number; peak: number } {
+  const status = Deno.readTextFileSync(`/proc/${pid}/status`);
+  const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(status)?.[1] ?? 0) * 1024;
+  return { rss: field("VmRSS"), peak: field("VmHWM") };
+}
+
+function commandLine(pid: number): string[] {
+  return Deno.readTextFileSync(`/proc/${pid}/cmdline`).split("\0");
+}
+
+/** The fourth field of proc_pid_stat(5); the second, a name in parentheses, may hold anything. */
+function parentOf(pid: number): number | undefined {
+  try {
+    const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
+    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
+  } catch {
+    return undefined; // has ended meanwhile
+  }
+}
+
+/** Children of a process, their children, and so on. */
+function descendants(ancestor: number): number[] {
+  const pids = [...Deno.readDirSync("/proc")].map(({ name }) => Number(name)).filter((pid) => pid > 0);
+  const parents = new Map(pids.map((pid) => [pid, parentOf(pid)]));
+  const below = (pid: number): number[] => pids.filter((p) => parents.get(p) === pid).flatMap((p) => [p, ...below(p)]);
+  return below(ancestor);
+}
