@@ -5,4 +5,7 @@ import { serveOperations } from "./rpc.ts";
 // nothing in it there is nothing to list, nor to leak.
 Object.defineProperty(process, "env", { value: {} });
 
+// Decoders print what they dislike about a file. Its sender is told; the log is not for everybody to write in.
+for (const method of ["log", "warn", "error"] as const) console[method] = () => {};
+
 serveOperations(async () => (await import("./codec.ts")).codecOperations);
