@@ -1,0 +1,138 @@
+import { configure, getLogger, type LogRecord, reset } from "@logtape/logtape";
+import assert from "node:assert/strict";
+import { createApp } from "../src/app.ts";
+import { MemoryStore } from "../src/cache/memory.ts";
+import type { Store } from "../src/cache/store.ts";
+import { TieredStore } from "../src/cache/tiered.ts";
+import { DeferredWork } from "../src/deferred.ts";
+import type { Engine, EngineOptions } from "../src/inference/engine.ts";
+import { Predictor } from "../src/predictor.ts";
+import { defaultModel, withEngine } from "./support/engine.ts";
+import { discImage, paintImage } from "./support/images.ts";
+
+interface Parts {
+  predict(image: Uint8Array): Promise<Response>;
+  deferred: DeferredWork;
+  engine: Engine;
+}
+
+/** The application with the real engine and a durable store of the test's, without a socket. */
+async function withApp(
+  durable: Store | undefined,
+  use: (parts: Parts) => Promise<void>,
+  options: Partial<EngineOptions> = {},
+): Promise<void> {
+  const logger = getLogger("cutcache");
+  await withEngine(async (engine) => {
+    const deferred = new DeferredWork(logger);
+    const cache = new TieredStore(new MemoryStore({ maxBytes: 1e7 }), durable);
+    const app = createApp({
+      appVersion: "0.0.0",
+      models: [await defaultModel()],
+      store: cache.name,
+      engineStatus: () => engine.status(),
+      storeHealth: () => undefined,
+      deferred,
+      predictor: new Predictor({ cache, engine, keyBy: "content" }),
+      maxBodyBytes: 1e7,
+      logger,
+    });
+    const predict = async (image: Uint8Array) =>
+      await app.request(
+        "/predict",
+        {
+          method: "POST",
+          headers: { "Content-Type": "application/json" },
+          body: JSON.stringify({ file_path: "a.png", img_base64: image.toBase64() }),
+        },
+        {},
+        deferred,
+      );
+    await use({ predict, deferred, engine });
+    await deferred.settled();
+  }, { logger, ...options });
+}
+
+Deno.test("app › a store whose write takes two seconds does not delay the response", async () => {
+  const written: string[] = [];
+  const slow: Store = {
+    name: "slow",
+    get: () => Promise.resolve(undefined),
+    set: async (key) => {
+      await new Promise((resolve) => setTimeout(resolve, 2000));
+      written.push(key.split(":")[0]);
+    },
+    delete: () => Promise.resolve(false),
+    list: () => Promise.resolve([]),
+  };
+  await withApp(slow, async ({ predict, deferred }) => {
+    const response = await predict(await discImage(1));
+    assert.equal((await response.json()).status, "ok");
+    assert.deepEqual(written, [], "the response is here and the write is not done");
+    assert.equal(deferred.pending, 2);
+    await deferred.settled();
+    assert.deepEqual(written.sort(), ["cutout", "mask"]);
+  });
+});
+
+Deno.test("app › a write that fails is logged and counted, and the response is not touched", async () => {
+  const failing: Store = {
+    name: "failing",
+    get: () => Promise.resolve(undefined),
+    set: () => Promise.reject(new Error("disk full")),
+    delete: () => Promise.resolve(false),
+    list: () => Promise.resolve([]),
+  };
+  await withLogs(async (logs) => {
+    await withApp(failing, async ({ predict, deferred }) => {
+      assert.equal((await predict(await discImage(1))).status, 200);
+      await deferred.settled();
+      assert.equal(deferred.failed, 2);
+    });
+    assert.ok(logs.some(({ properties }) => properties.error === "disk full"));
+  });
+});
+
+Deno.test("app › a failure of ours is a 500 with a job_id; the details are in the log only", async () => {
+  const workerUrls = { session: import.meta.resolve("./support/faulty_session_worker.ts") };
+  await withLogs(async (logs) => {
+    await withApp(undefined, async ({ predict }) => {
+      const green = await paintImage(16, 16, () => [0, 255, 0]);
+      const response = await predict(green);
+      assert.equal(response.status, 500);
+      const text = await response.text();
+      assert.doesNotMatch(text, /thrown by the test|worker/);
+      const { job_id, ...answer } = JSON.parse(text);
+      assert.match(job_id, /^[0-9a-f]{6}$/);
+      assert.deepEqual(Object.keys(answer), ["status", "img_none_bg_base64", "error"]);
+      assert.deepEqual([answer.status, answer.img_none_bg_base64, answer.error.code], ["ng", null, "internal_error"]);
+      const logged = logs.find(({ properties }) =>
+        properties.job_id === job_id && String(properties.error).includes("thrown by the test")
+      );
+      assert.ok(logged, "the log has the details under the job's id");
+
+      const red = await paintImage(16, 16, () => [255, 0, 0]);
+      const late = await predict(red);
+      assert.equal(late.status, 504);
+      assert.equal((await late.json()).error.code, "deadline_exceeded");
+      assert.equal((await predict(await discImage(2))).status, 200);
+    }, { workerUrls, timeoutMs: 8000 });
+  });
+});
+
+/** Collects what is logged meanwhile. */
+async function withLogs(use: (logs: LogRecord[]) => Promise<void>): Promise<void> {
+  const logs: LogRecord[] = [];
+  await configure({
+    sinks: { list: (record) => void logs.push(record) },
+    loggers: [
+      { category: "cutcache", sinks: ["list"] },
+      { category: ["logtape", "meta"], lowestLevel: "warning", sinks: ["list"] },
+    ],
+  });
+  try {
+    await use(logs);
+  } finally {
+    await reset();
+  }
+}
