@@ -4,7 +4,6 @@ import { createApp } from "./app.ts";
 import { GuardedStore } from "./cache/guard.ts";
 import { MemoryStore } from "./cache/memory.ts";
 import { openSqliteStore } from "./cache/sqlite.ts";
-import type { Store } from "./cache/store.ts";
 import { TieredStore } from "./cache/tiered.ts";
 import { UpstashStore } from "./cache/upstash.ts";
 import { type Config, readConfig } from "./config.ts";
@@ -44,7 +43,7 @@ async function main(): Promise<void> {
     models,
     store: cache.name,
     engineStatus: () => engine.status(),
-    storeHealth: () => durable instanceof GuardedStore ? durable.health() : undefined,
+    storeHealth: () => durable?.health(),
     deferred,
     predictor: new Predictor({ cache, engine, keyBy: config.CACHE_KEY }),
     maxBodyBytes: config.MAX_BODY_BYTES,
@@ -100,7 +99,7 @@ async function loadModels({ MODEL_PATH, MODEL_MANIFEST, MODELS }: Config): Promi
   return [first, ...others];
 }
 
-async function openDurableStore(config: Config, logger: Logger): Promise<Store | undefined> {
+async function openDurableStore(config: Config, logger: Logger): Promise<GuardedStore | undefined> {
   const { UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: token } = config;
   const kind = config.CACHE_STORE === "auto" ? (url ? "upstash" : "sqlite") : config.CACHE_STORE;
   const timeouts = { readTimeoutMs: config.CACHE_TIMEOUT_MS, writeTimeoutMs: config.CACHE_WRITE_TIMEOUT_MS };

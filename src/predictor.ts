@@ -77,8 +77,7 @@ export class Predictor {
     const version = engine.modelVersion(request.model);
     const timings: Timings = {};
     const image = await timed(timings, "hash", () => this.#identify(request));
-    const options = new TextEncoder().encode(canonicalRenderOptions(request.render));
-    const key = cutoutKey(version, image, (await sha256(options)).slice(0, 16));
+    const key = cutoutKey(version, image, await digestOf(request.render));
     const label = request.name ?? image;
 
     const found = await timed(timings, "cache", () => cache.find(key));
@@ -143,6 +142,19 @@ export class Predictor {
     }
     return await sha256(image);
   }
+}
+
+/** Most requests come with the very same options, the default ones: their digest is made once. */
+const digests = new WeakMap<RenderOptions, Promise<string>>();
+
+function digestOf(options: RenderOptions): Promise<string> {
+  let digest = digests.get(options);
+  if (digest === undefined) {
+    const canonical = new TextEncoder().encode(canonicalRenderOptions(options));
+    digest = sha256(canonical).then((hex) => hex.slice(0, 16));
+    digests.set(options, digest);
+  }
+  return digest;
 }
 
 async function timed<T>(timings: Timings, stage: keyof Timings, work: () => Promise<T>): Promise<T> {

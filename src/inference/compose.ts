@@ -57,7 +57,7 @@ export function compose(
 }
 
 /** Gives the image this alpha, times its own. Colours stay straight, so that edges carry no dark fringe. */
-export function cutOut(image: Pixels, alpha: Uint8Array): Pixels {
+function cutOut(image: Pixels, alpha: Uint8Array): Pixels {
   const { data } = image;
   for (let i = 0, at = 3; i < alpha.length; i++, at += 4) {
     data[at] = data[at] === 255 ? alpha[i] : Math.round((alpha[i] * data[at]) / 255);
@@ -70,7 +70,7 @@ export function cutOut(image: Pixels, alpha: Uint8Array): Pixels {
  * has not been removed, and nothing compresses as well. The pixels beside the subject keep theirs, for programs that
  * scale colours without regard to alpha.
  */
-export function clearHidden({ data, width, height }: Pixels): void {
+function clearHidden({ data, width, height }: Pixels): void {
   const words = new Uint32Array(data.buffer, data.byteOffset, width * height);
   // Rows of alpha, taken before it is cleared; the image goes on for ever in its outermost pixels.
   const rowAt = (y: number) => {

@@ -3,8 +3,9 @@ import encodeMozjpeg, { init as initMozjpeg } from "@jsquash/jpeg/encode.js";
 import webpEncoder from "@jsquash/webp/codec/enc/webp_enc_simd.wasm" with { type: "bytes" };
 import encodeWebp, { init as initWebp } from "@jsquash/webp/encode.js";
 import { defaultFormats, PNGColorType, PNGFilterType } from "jimp";
-import { Buffer } from "node:buffer";
+import type { Buffer } from "node:buffer";
 import { ImageError } from "./errors.ts";
+import { asBuffer } from "./formats/format.ts";
 import type { RenderOptions } from "./render_options.ts";
 import type { Mask, Pixels } from "./steps.ts";
 import { wasmCodec } from "./wasm_codec.ts";
@@ -71,13 +72,13 @@ function imageData({ data, width, height }: Pixels): ImageData {
 
 /** A PNG file (RGBA, 8 bits) of an image. */
 async function encodePng({ data, width, height }: Pixels): Promise<Uint8Array<ArrayBuffer>> {
-  const bitmap = { data: Buffer.from(data.buffer, data.byteOffset, data.byteLength), width, height };
+  const bitmap = { data: asBuffer(data), width, height };
   return asBytes(await png.encode(bitmap, FAST_PNG));
 }
 
 /** A PNG file (grayscale, 8 bits) of a mask at its own resolution, small enough to keep for every image. */
 export async function encodeMask({ data, width, height }: Mask): Promise<Uint8Array<ArrayBuffer>> {
-  const bitmap = { data: Buffer.from(data.buffer, data.byteOffset, data.byteLength), width, height };
+  const bitmap = { data: asBuffer(data), width, height };
   const gray = { colorType: PNGColorType.GRAYSCALE, inputColorType: PNGColorType.GRAYSCALE, inputHasAlpha: false };
   return asBytes(await png.encode(bitmap, { ...FAST_PNG, ...gray }));
 }
@@ -87,7 +88,7 @@ export async function encodeMask({ data, width, height }: Mask): Promise<Uint8Ar
  * @throws {Error} where it is no PNG.
  */
 export async function decodeMask(file: Uint8Array<ArrayBuffer>): Promise<Mask> {
-  const { data, width, height } = await png.decode(Buffer.from(file.buffer, file.byteOffset, file.byteLength));
+  const { data, width, height } = await png.decode(asBuffer(file));
   const gray = new Uint8Array(width * height);
   for (let i = 0; i < gray.length; i++) gray[i] = data[i * 4];
   return { data: gray, width, height };

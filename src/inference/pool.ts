@@ -46,7 +46,7 @@ export class WorkerPool<Ops extends Operations> {
 
   constructor(options: PoolOptions<Ops>) {
     this.#options = options;
-    for (let i = 0; i < options.size; i++) this.#idle.push(this.#add(1));
+    for (let i = 0; i < options.size; i++) this.#idle.push(this.#add());
   }
 
   /**
@@ -102,13 +102,17 @@ export class WorkerPool<Ops extends Operations> {
     for (const { refuse } of this.#waiting.splice(0)) refuse(closed);
   }
 
-  #add(attempt: number): Slot {
+  #add(): Slot {
     const slot = new Slot(this.#options.name, this.#options.url);
     this.#slots.push(slot);
-    slot.ready = this.#prepare(slot, attempt);
+    this.#makeReady(slot);
+    return slot;
+  }
+
+  #makeReady(slot: Slot): void {
+    slot.ready = this.#prepare(slot, 1);
     // Reported to whoever calls next, or to `ready`.
     slot.ready.catch(() => {});
-    return slot;
   }
 
   async #prepare(slot: Slot, attempt: number): Promise<void> {
@@ -141,8 +145,7 @@ export class WorkerPool<Ops extends Operations> {
       cause: cause instanceof Error ? cause.message : String(cause),
     });
     slot.renew(name, url);
-    slot.ready = this.#prepare(slot, 1);
-    slot.ready.catch(() => {});
+    this.#makeReady(slot);
   }
 
   async #acquire(): Promise<Slot> {
