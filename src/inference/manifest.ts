@@ -4,6 +4,9 @@ import { sha256, type Sha256Hex } from "../cache/keys.ts";
 
 const triple = z.tuple([z.number(), z.number(), z.number()]);
 
+/** `md5:` for files whose publisher gives no better. */
+const digest = z.string().regex(/^(sha256:[0-9a-f]{64}|md5:[0-9a-f]{32})$/, "is not sha256:… or md5:…");
+
 /** What stands beside a model file: everything that its pre- and post-processing need and the file does not say. */
 export const manifestSchema = z.strictObject({
   name: z.string().min(1),
@@ -12,8 +15,10 @@ export const manifestSchema = z.strictObject({
   citation: z.string().optional(),
   /** Where the file can be had, for `deno task model pull`. */
   url: z.url({ protocol: /^https?$/ }).optional(),
-  /** Of the model file; what is loaded must match. `md5:` for files whose publisher gives no better. */
-  digest: z.string().regex(/^(sha256:[0-9a-f]{64}|md5:[0-9a-f]{32})$/, "is not sha256:… or md5:…"),
+  /** Of the model file; what is loaded must match. */
+  digest,
+  /** The upstream file that `tools/prepare_model.py` made this one of, where it did. */
+  export: z.strictObject({ url: z.url({ protocol: /^https?$/ }), digest }).optional(),
   /** float32, 1×3×height×width, RGB. */
   input: z.strictObject({
     /** Where it is not given: the model's only input. */
@@ -75,10 +80,10 @@ export async function loadModel(modelPath: string | URL, manifestPath: string | 
   const bytes = await read(modelPath, Deno.readFile(modelPath));
   const sha256OfFile = await sha256(bytes);
   const [algorithm] = manifest.digest.split(":");
-  const digest = algorithm === "md5" ? createHash("md5").update(bytes).digest("hex") : sha256OfFile;
-  if (`${algorithm}:${digest}` !== manifest.digest) {
+  const actual = algorithm === "md5" ? createHash("md5").update(bytes).digest("hex") : sha256OfFile;
+  if (`${algorithm}:${actual}` !== manifest.digest) {
     throw new Error(
-      `${modelPath} has the digest ${algorithm}:${digest}, but ${manifestPath} describes ${manifest.digest}`,
+      `${modelPath} has the digest ${algorithm}:${actual}, but ${manifestPath} describes ${manifest.digest}`,
     );
   }
   const { input, output, normalisation, mask } = manifest;
