@@ -27,6 +27,7 @@ const files: [name: string, tolerance: number, more?: { colours?: number[][]; ri
   ["progressive.jpg", 8],
   ["grayscale.jpg", 4, { colours: GRAY }],
   ["cmyk.jpg", 8],
+  ["ycck.jpg", 8],
   ["palette.png", 0],
   ["grayscale.png", 1, { colours: GRAY }],
   ["sixteen-bit.png", 0],
