@@ -24,7 +24,9 @@ export const settings = z.object({
   CACHE_TTL_SECONDS: integer(0).default(2_592_000).describe(
     "How long results are kept, in seconds; 0 keeps them as long as there is room.",
   ),
-  CACHE_MAX_BYTES: integer(0).default(67_108_864).describe("Bound of the memory cache, in bytes."),
+  CACHE_MAX_BYTES: integer(0).default(33_554_432).describe(
+    "Bound of the memory cache, in bytes; prepared answers count.",
+  ),
   CACHE_DISK_BYTES: integer(0).default(2_147_483_648).describe(
     "Bound of the SQLite cache, in bytes; the least recently used results go first.",
   ),
@@ -60,6 +62,9 @@ export const settings = z.object({
   QUEUE_LIMIT: integer(1).default(100).describe("Images that may wait; the next is answered 503 with `Retry-After`."),
   MAX_BODY_BYTES: integer(1).default(20_971_520).describe(
     "Largest request body, in bytes; a larger one is answered 413.",
+  ),
+  MAX_PENDING_BYTES: integer(1).default(268_435_456).describe(
+    "Bodies of all requests under way together, in bytes; the request that goes beyond is answered 503 with `Retry-After`.",
   ),
   MAX_PIXELS: integer(1).default(25_000_000).describe(
     "Largest image, in pixels (width × height), checked before it is decoded; a larger one is answered 413.",

@@ -11,6 +11,7 @@ import { DeferredWork } from "./deferred.ts";
 import { Engine } from "./inference/engine.ts";
 import { loadModel, type Model } from "./inference/manifest.ts";
 import { configureLogging } from "./log.ts";
+import { BodyIntake } from "./http/body.ts";
 import { Predictor } from "./predictor.ts";
 
 const STATIC = new URL("../static/", import.meta.url);
@@ -46,7 +47,7 @@ async function main(): Promise<void> {
     storeHealth: () => durable?.health(),
     deferred,
     predictor: new Predictor({ cache, engine, keyBy: config.CACHE_KEY }),
-    maxBodyBytes: config.MAX_BODY_BYTES,
+    bodies: new BodyIntake({ maxBytes: config.MAX_BODY_BYTES, maxPendingBytes: config.MAX_PENDING_BYTES }),
     logger,
   });
 

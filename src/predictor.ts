@@ -6,9 +6,17 @@ import type { Found } from "./cache/tiered.ts";
 import type { Cutout, CutoutMaker, StageTimes } from "./inference/engine.ts";
 import { canonicalRenderOptions, type RenderOptions } from "./inference/render_options.ts";
 
-/** What the predictor needs of a cache: a store that can say which of its tiers had an entry. */
+/** What the predictor needs of a cache: a store that can say which of its tiers had an entry, and its first tier. */
 export interface Cache extends Store {
+  readonly memory: { read(key: string): Entry | undefined; write(key: string, entry: Entry): void };
   find(key: string): Promise<Found | undefined>;
+}
+
+/** What a dialect makes of a file, such as JSON around it. Memory keeps it, so that it is made once. */
+export interface Form {
+  /** Keeps it apart from other forms of the same file. */
+  readonly name: string;
+  readonly make: (file: Entry) => Entry;
 }
 
 export interface PredictorParts {
@@ -26,6 +34,8 @@ export interface PredictRequest {
   /** The model's name; the default one where it is not given. */
   readonly model?: string;
   readonly render: RenderOptions;
+  /** The form of the answer; without it, the file as it is. */
+  readonly form?: Form;
   /** Aborted when nobody waits for the answer any more. */
   readonly signal?: AbortSignal;
   /** Keeps the process alive for work that nobody waits for. */
@@ -37,6 +47,7 @@ export interface PredictRequest {
 export type Timings = { hash?: number; cache?: number } & StageTimes;
 
 export interface Prediction {
+  /** The file, or its form. */
   readonly entry: Entry;
   /** The tier that had the file; `mask` where only the mask was known; `inference` where nothing was. */
   readonly source: string;
@@ -73,27 +84,44 @@ export class Predictor {
    * @throws {UnknownModelError}
    */
   async predict(request: PredictRequest): Promise<Prediction> {
-    const { cache, engine } = this.#parts;
+    const { engine } = this.#parts;
     const version = engine.modelVersion(request.model);
     const timings: Timings = {};
     const image = await timed(timings, "hash", () => this.#identify(request));
     const key = cutoutKey(version, image, await digestOf(request.render));
     const label = request.name ?? image;
 
-    const found = await timed(timings, "cache", () => cache.find(key));
+    const formed = (file: Entry) => request.form === undefined ? file : this.#form(request.form, key, file);
+    const found = await timed(timings, "cache", () => this.#find(key, request.form));
     if (found !== undefined) {
       request.logger.info("cache hit: {name}", { name: label, tier: found.tier });
-      return { entry: found.entry, source: found.tier, collapsed: false, timings };
+      return { entry: found.formed ? found.entry : formed(found.entry), source: found.tier, collapsed: false, timings };
     }
     const collapsed = this.#cutouts.has(key);
-    const { entry, source, times } = await this.#cutouts.run(
+    const { entry: file, source, times } = await this.#cutouts.run(
       key,
       (signal) => this.#make(request, { image, version, key, label, signal }),
       request.signal,
     );
+    const entry = formed(file);
     if (!collapsed) return { entry, source, collapsed, timings: { ...timings, ...times } };
     request.logger.info("cache hit: {name}", { name: label, tier: "collapsed" });
     return { entry, source, collapsed, timings };
+  }
+
+  async #find(key: string, form?: Form): Promise<Found & { formed?: true } | undefined> {
+    const { cache } = this.#parts;
+    const entry = form && cache.memory.read(formKey(key, form));
+    return entry ? { entry, tier: "memory", formed: true } : await cache.find(key);
+  }
+
+  #form(form: Form, key: string, file: Entry): Entry {
+    const { memory } = this.#parts.cache;
+    const known = memory.read(formKey(key, form));
+    if (known !== undefined) return known;
+    const made = form.make(file);
+    memory.write(formKey(key, form), made);
+    return made;
   }
 
   async #make(
@@ -142,6 +170,10 @@ export class Predictor {
     }
     return await sha256(image);
   }
+}
+
+function formKey(key: string, form: Form): string {
+  return `${key}#${form.name}`;
 }
 
 /** Most requests come with the very same options, the default ones: their digest is made once. */

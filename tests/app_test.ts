@@ -4,6 +4,7 @@ import { createApp } from "../src/app.ts";
 import { MemoryStore } from "../src/cache/memory.ts";
 import type { Store } from "../src/cache/store.ts";
 import { TieredStore } from "../src/cache/tiered.ts";
+import { BodyIntake } from "../src/http/body.ts";
 import { DeferredWork } from "../src/deferred.ts";
 import type { Engine, EngineOptions } from "../src/inference/engine.ts";
 import { Predictor } from "../src/predictor.ts";
@@ -34,7 +35,7 @@ async function withApp(
       storeHealth: () => undefined,
       deferred,
       predictor: new Predictor({ cache, engine, keyBy: "content" }),
-      maxBodyBytes: 1e7,
+      bodies: new BodyIntake({ maxBytes: 1e7, maxPendingBytes: 1e8 }),
       logger,
     });
     const predict = async (image: Uint8Array) =>

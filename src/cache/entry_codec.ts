@@ -25,6 +25,11 @@ export function encodeEntry(entry: Entry): Uint8Array<ArrayBuffer> {
   return encoded;
 }
 
+/** How many bytes `encodeEntry` makes of `entry`; content types are ASCII (RFC 9110, section 8.3.1). */
+export function encodedLength({ contentType, bytes }: Entry): number {
+  return FIXED_BYTES + contentType.length + bytes.length;
+}
+
 /** The entry that `encodeEntry` made `encoded` of, or undefined where it is not whole or not ours. */
 export function decodeEntry(encoded: Uint8Array<ArrayBuffer>): Entry | undefined {
   if (encoded.length < FIXED_BYTES) return undefined;

@@ -24,12 +24,22 @@ export class MemoryStore implements Store {
     });
   }
 
+  /** As `get`, at once. */
+  read(key: string): Entry | undefined {
+    return this.#entries.get(key);
+  }
+
+  /** As `set`, at once. */
+  write(key: string, entry: Entry): void {
+    this.#entries.set(key, entry);
+  }
+
   get(key: string): Promise<Entry | undefined> {
-    return Promise.resolve(this.#entries.get(key));
+    return Promise.resolve(this.read(key));
   }
 
   set(key: string, entry: Entry): Promise<void> {
-    this.#entries.set(key, entry);
+    this.write(key, entry);
     return Promise.resolve();
   }
 

@@ -84,6 +84,8 @@ export class SqliteStore implements Store {
       this.#bytes += entry.bytes.length;
       if (this.#bytes > this.#maxBytes) this.#evict(now);
     });
+    // SQLite has its copy. This one would wait long for a collection.
+    value.buffer.transfer(0);
     return Promise.resolve();
   }
 

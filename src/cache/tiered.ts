@@ -1,3 +1,4 @@
+import type { MemoryStore } from "./memory.ts";
 import type { Entry, EntryInfo, Store } from "./store.ts";
 
 /** An entry and the name of the tier that had it. */
@@ -9,22 +10,23 @@ export interface Found {
 /** The memory tier in front of a durable one; either may be all there is. */
 export class TieredStore implements Store {
   readonly name: string;
-  readonly #memory: Store;
+  /** The first tier, for what only this process needs. */
+  readonly memory: MemoryStore;
   readonly #durable: Store | undefined;
 
-  constructor(memory: Store, durable?: Store) {
+  constructor(memory: MemoryStore, durable?: Store) {
     this.name = durable === undefined ? memory.name : `${memory.name}+${durable.name}`;
-    this.#memory = memory;
+    this.memory = memory;
     this.#durable = durable;
   }
 
   /** Asks memory, then the durable tier, whose answer memory keeps. */
   async find(key: string): Promise<Found | undefined> {
-    const near = await this.#memory.get(key);
-    if (near !== undefined) return { entry: near, tier: this.#memory.name };
+    const near = this.memory.read(key);
+    if (near !== undefined) return { entry: near, tier: this.memory.name };
     const far = await this.#durable?.get(key);
     if (far === undefined) return undefined;
-    await this.#memory.set(key, far);
+    this.memory.write(key, far);
     return { entry: far, tier: this.#durable!.name };
   }
 
@@ -37,25 +39,22 @@ export class TieredStore implements Store {
    * loop, so that encoding and disk do not come before the response that is about to be sent.
    */
   async set(key: string, entry: Entry): Promise<void> {
-    const near = this.#memory.set(key, entry);
-    if (this.#durable !== undefined) {
-      await new Promise((resolve) => setTimeout(resolve, 0));
-      await this.#durable.set(key, entry);
-    }
-    await near;
+    this.memory.write(key, entry);
+    if (this.#durable === undefined) return;
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    await this.#durable.set(key, entry);
   }
 
   async delete(key: string): Promise<boolean> {
-    const deleted = await Promise.all([this.#memory.delete(key), this.#durable?.delete(key)]);
+    const deleted = await Promise.all([this.memory.delete(key), this.#durable?.delete(key)]);
     return deleted.includes(true);
   }
 
   list(limit: number): Promise<EntryInfo[]> {
-    return (this.#durable ?? this.#memory).list(limit);
+    return (this.#durable ?? this.memory).list(limit);
   }
 
   close(): void {
-    this.#memory.close?.();
     this.#durable?.close?.();
   }
 }

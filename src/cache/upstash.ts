@@ -1,5 +1,5 @@
 import { Redis } from "@upstash/redis";
-import { decodeEntry, encodeEntry } from "./entry_codec.ts";
+import { decodeEntry, encodedLength, encodeEntry } from "./entry_codec.ts";
 import type { Entry, EntryInfo, Store } from "./store.ts";
 
 /** Every key of ours begins with this, so that a Redis can be shared with others. */
@@ -65,8 +65,9 @@ export class UpstashStore implements Store {
   }
 
   async set(key: string, entry: Entry): Promise<void> {
+    // Before it is encoded: it may be of many megabytes.
+    if (base64Length(encodedLength(entry)) > this.#maxValueBytes) return;
     const value = encodeEntry(entry).toBase64();
-    if (value.length > this.#maxValueBytes) return;
     const info: EntryInfo = {
       key,
       contentType: entry.contentType,
@@ -95,6 +96,10 @@ export class UpstashStore implements Store {
     }
     return infos;
   }
+}
+
+function base64Length(bytes: number): number {
+  return Math.ceil(bytes / 3) * 4;
 }
 
 function parseEntry(text: string): Entry | undefined {

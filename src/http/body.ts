@@ -1,13 +1,73 @@
-import type { MiddlewareHandler } from "hono";
-import { bodyLimit } from "hono/body-limit";
 import { HttpError } from "./errors.ts";
 
-/** Refuses bodies over `maxBytes`, by their declared length where there is one, else while they are read. */
-export function limitBody(maxBytes: number): MiddlewareHandler {
-  return bodyLimit({
-    maxSize: maxBytes,
-    onError: () => {
-      throw new HttpError(413, "body_too_large", `the body is larger than ${maxBytes} bytes, the most that is taken`);
-    },
-  });
+export interface BodyLimits {
+  /** The most bytes of one body. */
+  maxBytes: number;
+  /** The most bytes of all bodies together whose requests have not been answered. */
+  maxPendingBytes: number;
+}
+
+/** When to come again where too much is under way, in seconds: a few images' worth. */
+const RETRY_AFTER_SECONDS = 5;
+
+/** Reads request bodies, and bounds what they take in memory together while their requests wait for a worker. */
+export class BodyIntake {
+  readonly #limits: BodyLimits;
+  #pendingBytes = 0;
+
+  constructor(limits: BodyLimits) {
+    this.#limits = limits;
+  }
+
+  /** Received bytes of the requests under way. */
+  get pendingBytes(): number {
+    return this.#pendingBytes;
+  }
+
+  /**
+   * Reads a body and works on what `parse` makes of it. The body itself is let go before `work` begins; its bytes count
+   * as pending until `work` has ended.
+   * @throws {HttpError} 413 `body_too_large`, 503 `too_much_pending`.
+   */
+  async take<Parsed, Result>(
+    request: Request,
+    parse: (body: Uint8Array<ArrayBuffer>) => Parsed,
+    work: (parsed: Parsed) => Promise<Result>,
+  ): Promise<Result> {
+    const account = { bytes: 0 };
+    try {
+      return await work(await this.#read(request, account).then(parse));
+    } finally {
+      this.#pendingBytes -= account.bytes;
+    }
+  }
+
+  /** Into one buffer of the declared length: all at once by `arrayBuffer()`, a body would be in memory twice and more. */
+  async #read(request: Request, account: { bytes: number }): Promise<Uint8Array<ArrayBuffer>> {
+    const declared = Number(request.headers.get("Content-Length") ?? NaN);
+    if (declared > this.#limits.maxBytes) throw this.#tooLarge();
+    let body = new Uint8Array(Number.isSafeInteger(declared) ? declared : 65_536);
+    let length = 0;
+    for await (const chunk of request.body ?? []) {
+      if (length + chunk.length > this.#limits.maxBytes) throw this.#tooLarge();
+      account.bytes += chunk.length;
+      this.#pendingBytes += chunk.length;
+      if (this.#pendingBytes > this.#limits.maxPendingBytes) {
+        throw new HttpError(503, "too_much_pending", "too many bytes of other requests wait to be worked on", {
+          "Retry-After": `${RETRY_AFTER_SECONDS}`,
+        });
+      }
+      if (length + chunk.length > body.length) {
+        body = new Uint8Array(body.buffer.transfer(Math.max(2 * body.length, length + chunk.length)));
+      }
+      body.set(chunk, length);
+      length += chunk.length;
+    }
+    return body.subarray(0, length);
+  }
+
+  #tooLarge(): HttpError {
+    const { maxBytes } = this.#limits;
+    return new HttpError(413, "body_too_large", `the body is larger than ${maxBytes} bytes, the most that is taken`);
+  }
 }

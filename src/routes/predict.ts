@@ -1,12 +1,11 @@
 import { Hono } from "hono";
 import { z } from "zod";
-import type { Entry } from "../cache/store.ts";
-import { limitBody } from "../http/body.ts";
+import type { BodyIntake } from "../http/body.ts";
 import { HttpError, toHttpError } from "../http/errors.ts";
 import { predictionHeaders } from "../http/headers.ts";
 import { type AppEnv, logUnexpected } from "../http/job.ts";
 import { defaultRenderOptions, renderOptionsSchema } from "../inference/render_options.ts";
-import type { Predictor } from "../predictor.ts";
+import type { Form, Predictor, PredictRequest } from "../predictor.ts";
 
 export const predictRequestSchema = z.object({
   /** A name for the image, for logs and for `CACHE_KEY=file_path`; nothing is read from it. */
@@ -21,11 +20,11 @@ export const predictRequestSchema = z.object({
 
 export interface PredictRouteOptions {
   predictor: Predictor;
-  maxBodyBytes: number;
+  bodies: BodyIntake;
 }
 
 /** `POST /predict`: the original dialect, JSON in and JSON out, an image of the same size as it came. */
-export function predictRoute({ predictor, maxBodyBytes }: PredictRouteOptions): Hono<AppEnv> {
+export function predictRoute({ predictor, bodies }: PredictRouteOptions): Hono<AppEnv> {
   const route = new Hono<AppEnv>();
 
   route.onError((error, c) => {
@@ -43,19 +42,21 @@ export function predictRoute({ predictor, maxBodyBytes }: PredictRouteOptions): 
     );
   });
 
-  route.post("/predict", limitBody(maxBodyBytes), async (c) => {
-    const { file_path, img_base64, model, options } = parseBody(c.req.header("Content-Type"), await c.req.text());
-    const prediction = await predictor.predict({
-      image: decodeBase64(img_base64),
-      name: file_path,
-      model,
-      render: options ?? defaultRenderOptions,
-      signal: c.req.raw.signal,
-      waitUntil: (work) => c.executionCtx.waitUntil(work),
-      logger: c.var.logger,
-    });
-    return c.body(jsonAnswer(prediction.entry), 200, {
-      "Content-Type": "application/json",
+  route.post("/predict", async (c) => {
+    const prediction = await bodies.take(
+      c.req.raw,
+      (body) => parseBody(c.req.header("Content-Type"), body),
+      (request) =>
+        predictor.predict({
+          ...request,
+          form: json,
+          signal: c.req.raw.signal,
+          waitUntil: (work) => c.executionCtx.waitUntil(work),
+          logger: c.var.logger,
+        }),
+    );
+    return c.body(prediction.entry.bytes, 200, {
+      "Content-Type": prediction.entry.contentType,
       ...predictionHeaders(prediction),
     });
   });
@@ -67,7 +68,10 @@ export function predictRoute({ predictor, maxBodyBytes }: PredictRouteOptions): 
   return route;
 }
 
-function parseBody(contentType: string | undefined, text: string): z.infer<typeof predictRequestSchema> {
+function parseBody(
+  contentType: string | undefined,
+  body: Uint8Array<ArrayBuffer>,
+): Pick<PredictRequest, "image" | "name" | "model" | "render"> {
   const mediaType = contentType?.split(";")[0].trim().toLowerCase();
   if (mediaType !== undefined && mediaType !== "application/json" && !mediaType.endsWith("+json")) {
     throw new HttpError(415, "unsupported_content_type", `the body is ${mediaType}; send application/json`);
@@ -75,7 +79,7 @@ function parseBody(contentType: string | undefined, text: string): z.infer<typeo
   const wanted = `send {"file_path": string, "img_base64": string}`;
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = JSON.parse(new TextDecoder().decode(body));
   } catch {
     throw new HttpError(422, "invalid_json", `the body is not JSON; ${wanted}`);
   }
@@ -84,7 +88,8 @@ function parseBody(contentType: string | undefined, text: string): z.infer<typeo
     const faults = parsed.error.issues.map(({ path, message }) => `${path.join(".") || "body"}: ${message}`);
     throw new HttpError(422, "invalid_request", `${faults.join("; ")}; ${wanted}`);
   }
-  return parsed.data;
+  const { file_path: name, img_base64, model, options: render = defaultRenderOptions } = parsed.data;
+  return { image: decodeBase64(img_base64), name, model, render };
 }
 
 function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
@@ -96,14 +101,24 @@ function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
   }
 }
 
-/** An entry's answer is made once and lives as long as the entry. */
-const answers = new WeakMap<Entry, Uint8Array<ArrayBuffer>>();
+const ANSWER = ['{"status":"ok","img_none_bg_base64":"', '"}'].map((text) => new TextEncoder().encode(text));
+/** A whole number of base64's groups of three. */
+const BASE64_STEP = 3 * 16_384;
 
-function jsonAnswer(entry: Entry): Uint8Array<ArrayBuffer> {
-  let answer = answers.get(entry);
-  if (answer === undefined) {
-    answer = new TextEncoder().encode(`{"status":"ok","img_none_bg_base64":"${entry.bytes.toBase64()}"}`);
-    answers.set(entry, answer);
-  }
-  return answer;
-}
+/** The answer to a request that went well. The base64 is written piece by piece: as one text it would be there thrice. */
+const json: Form = {
+  name: "json",
+  make({ bytes: file, created }) {
+    const [before, after] = ANSWER;
+    const bytes = new Uint8Array(before.length + Math.ceil(file.length / 3) * 4 + after.length);
+    bytes.set(before);
+    const encoder = new TextEncoder();
+    let to = before.length;
+    for (let from = 0; from < file.length; from += BASE64_STEP) {
+      const text = file.subarray(from, from + BASE64_STEP).toBase64();
+      to += encoder.encodeInto(text, bytes.subarray(to)).written;
+    }
+    bytes.set(after, to);
+    return { bytes, contentType: "application/json", created };
+  },
+};
