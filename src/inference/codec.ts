@@ -1,6 +1,7 @@
 import { compose } from "./compose.ts";
 import { decode, type DecodeLimits } from "./decode.ts";
 import { decodeMask, encode, encodeGray, encodeMask } from "./encode.ts";
+import { leaveGarbage } from "./garbage.ts";
 import type { Manifest } from "./manifest.ts";
 import type { RenderOptions } from "./render_options.ts";
 import type { Operations, Output } from "./rpc.ts";
@@ -43,6 +44,7 @@ export const codecOperations = {
     const started = performance.now();
     const pixels = await decode(bytes, limits);
     const tensor = manifest && preprocess(pixels, manifest);
+    leaveGarbage(bytes.length + 2 * pixels.data.length);
     return {
       value: { pixels, tensor, decodeMs: performance.now() - started },
       transfer: tensor ? [pixels.data.buffer, tensor.buffer] : [pixels.data.buffer],
@@ -58,6 +60,7 @@ export const codecOperations = {
       ? await encodeGray(alphaOf(result), options)
       : await encode(result, options);
     const maskFile = mask instanceof Uint8Array ? undefined : await encodeMask(mask);
+    leaveGarbage(3 * pixels.data.length);
     const transfer = maskFile ? [file.buffer, maskFile.buffer] : [file.buffer];
     const contentType = `image/${options.format}`;
     const renderMs = rendered - started;

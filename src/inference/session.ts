@@ -1,4 +1,5 @@
 import * as ort from "onnxruntime-web";
+import { leaveGarbage } from "./garbage.ts";
 import type { Manifest } from "./manifest.ts";
 import type { Operations, Output } from "./rpc.ts";
 import { type Mask, postprocess } from "./steps.ts";
@@ -39,8 +40,8 @@ export const sessionOperations = {
       // threads take the time from the one that they wait for.
       extra: { session: { intra_op: { allow_spinning: "0" } } },
     });
-    // It has been compiled, and would only be kept.
-    delete ort.env.wasm.wasmBinary;
+    // They have been compiled and loaded; ONNX Runtime would keep them for ever.
+    for (const { buffer } of [input.wasmBinary, input.model]) buffer.transfer(0);
     checkFit(session, manifest);
     return { value: undefined };
   },
@@ -53,6 +54,7 @@ export const sessionOperations = {
     const feeds = { [inputName]: new ort.Tensor("float32", tensor, [1, 3, input.height, input.width]) };
     const outputs = await session.run(feeds, [outputName]);
     const data = postprocess(outputs[outputName].data as Float32Array, manifest);
+    leaveGarbage(4 * tensor.byteLength);
     const mask = { data, width: input.width, height: input.height };
     return { value: { mask, inferMs: performance.now() - started }, transfer: [data.buffer] };
   },
