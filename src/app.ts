@@ -3,9 +3,11 @@ import { Hono } from "hono";
 import { toHttpError } from "./http/errors.ts";
 import { type AppEnv, job, logUnexpected } from "./http/job.ts";
 import { aboutRoute, type AboutRouteOptions } from "./routes/about.ts";
+import { cacheRoute, type CacheRouteOptions } from "./routes/cache.ts";
+import { cutoutsRoute, type CutoutsRouteOptions } from "./routes/cutouts.ts";
 import { predictRoute, type PredictRouteOptions } from "./routes/predict.ts";
 
-export interface AppParts extends AboutRouteOptions, PredictRouteOptions {
+export interface AppParts extends AboutRouteOptions, PredictRouteOptions, CutoutsRouteOptions, CacheRouteOptions {
   logger: Logger;
 }
 
@@ -15,6 +17,8 @@ export function createApp(parts: AppParts): Hono<AppEnv> {
   app.use(job(parts.logger));
   app.route("/", aboutRoute(parts));
   app.route("/", predictRoute(parts));
+  app.route("/", cutoutsRoute(parts));
+  app.route("/", cacheRoute(parts));
 
   app.notFound((c) => c.json({ error: { code: "not_found", message: `there is nothing at ${c.req.path}` } }, 404));
   app.onError((error, c) => {

@@ -24,6 +24,15 @@ export const settings = z.object({
   CACHE_TTL_SECONDS: integer(0).default(2_592_000).describe(
     "How long results are kept, in seconds; 0 keeps them as long as there is room.",
   ),
+  CACHE_SLIDING_TTL: z.stringbool().default(false).describe(
+    "Whether that time begins anew each time a result is read: `true` or `false`.",
+  ),
+  CACHE_LOCAL_TTL_SECONDS: integer(1).default(60).describe(
+    "How long memory answers without asking the durable store again, in seconds: after that, other instances have noticed a deletion.",
+  ),
+  CACHE_LEASE_MS: integer(100).default(5000).describe(
+    "How long an instance that died in the middle of an inference keeps the others from it, in milliseconds (Redis only).",
+  ),
   CACHE_MAX_BYTES: integer(0).default(33_554_432).describe(
     "Bound of the memory cache, in bytes; prepared answers count.",
   ),
@@ -72,6 +81,9 @@ export const settings = z.object({
   DRAIN_SECONDS: integer(0).default(30).describe(
     "How long SIGTERM and SIGINT wait for requests and pending cache writes, in seconds.",
   ),
+  ADMIN_TOKEN: z.string().min(16, "has fewer than 16 characters").optional().describe(
+    "Token for `/cache`, as bearer or `X-Api-Key`; while none is set, everybody may read there and nobody delete.",
+  ),
   LOG_FORMAT: z.enum(["auto", "text", "json"]).default("auto").describe(
     "`text` lines, or one `json` object a line; `auto`: text on a terminal, else json.",
   ),
@@ -95,7 +107,7 @@ export function readConfig(environment: (name: string) => string | undefined): C
   if (!parsed.success) {
     const lines = parsed.error.issues.map((issue) => {
       const name = String(issue.path[0]) as keyof Config;
-      const value = name === "UPSTASH_REDIS_REST_TOKEN" ? "(hidden)" : JSON.stringify(given[name]);
+      const value = name.endsWith("_TOKEN") ? "(hidden)" : JSON.stringify(given[name]);
       return `  ${name}=${value}: ${issue.message}. ${settings.shape[name].description}`;
     });
     throw new Error(`these settings are wrong:\n${lines.join("\n")}`);

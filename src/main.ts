@@ -11,8 +11,12 @@ import { DeferredWork } from "./deferred.ts";
 import { Engine } from "./inference/engine.ts";
 import { loadModel, type Model } from "./inference/manifest.ts";
 import { configureLogging } from "./log.ts";
+import { SecretToken } from "./http/auth.ts";
 import { BodyIntake } from "./http/body.ts";
 import { Predictor } from "./predictor.ts";
+
+/** In seconds; as long as anything is kept by caches (RFC 9111, section 5.3, of its time). */
+const ONE_YEAR = 31_536_000;
 
 const STATIC = new URL("../static/", import.meta.url);
 
@@ -35,10 +39,23 @@ async function main(): Promise<void> {
   });
   await engine.ready();
 
-  const memory = new MemoryStore({ maxBytes: config.CACHE_MAX_BYTES, ttlSeconds: config.CACHE_TTL_SECONDS });
   const durable = await openDurableStore(config, logger);
+  const ttlSeconds = config.CACHE_TTL_SECONDS;
+  const memory = new MemoryStore({
+    maxBytes: config.CACHE_MAX_BYTES,
+    ...(durable
+      ? { ttlSeconds: Math.min(config.CACHE_LOCAL_TTL_SECONDS, ttlSeconds || Infinity) }
+      : { ttlSeconds, slidingTtl: config.CACHE_SLIDING_TTL }),
+  });
   const cache = new TieredStore(memory, durable);
   const deferred = new DeferredWork(logger);
+  const predictor = new Predictor({
+    cache,
+    engine,
+    keyBy: config.CACHE_KEY,
+    leaseMs: config.CACHE_LEASE_MS,
+    leaseWaitMs: config.INFERENCE_TIMEOUT_MS,
+  });
   const app = createApp({
     appVersion: denoJson.version,
     models,
@@ -46,7 +63,10 @@ async function main(): Promise<void> {
     engineStatus: () => engine.status(),
     storeHealth: () => durable?.health(),
     deferred,
-    predictor: new Predictor({ cache, engine, keyBy: config.CACHE_KEY }),
+    predictor,
+    cache,
+    adminToken: config.ADMIN_TOKEN === undefined ? undefined : new SecretToken(config.ADMIN_TOKEN),
+    maxAgeSeconds: ttlSeconds || ONE_YEAR,
     bodies: new BodyIntake({ maxBytes: config.MAX_BODY_BYTES, maxPendingBytes: config.MAX_PENDING_BYTES }),
     logger,
   });
@@ -104,13 +124,13 @@ async function openDurableStore(config: Config, logger: Logger): Promise<Guarded
   const { UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: token } = config;
   const kind = config.CACHE_STORE === "auto" ? (url ? "upstash" : "sqlite") : config.CACHE_STORE;
   const timeouts = { readTimeoutMs: config.CACHE_TIMEOUT_MS, writeTimeoutMs: config.CACHE_WRITE_TIMEOUT_MS };
-  const ttlSeconds = config.CACHE_TTL_SECONDS;
+  const entries = { ttlSeconds: config.CACHE_TTL_SECONDS, slidingTtl: config.CACHE_SLIDING_TTL };
   if (kind === "memory") return undefined;
   if (kind === "upstash") {
     const redis = new UpstashStore({
       url: url!,
       token: token!,
-      ttlSeconds,
+      ...entries,
       maxValueBytes: config.CACHE_MAX_VALUE_BYTES,
       ...timeouts,
     });
@@ -119,7 +139,7 @@ async function openDurableStore(config: Config, logger: Logger): Promise<Guarded
   try {
     await Deno.mkdir(config.CACHE_DIR, { recursive: true });
     const path = `${config.CACHE_DIR}/cutcache.sqlite`;
-    const sqlite = openSqliteStore({ path, maxBytes: config.CACHE_DISK_BYTES, ttlSeconds }, (aside) => {
+    const sqlite = openSqliteStore({ path, maxBytes: config.CACHE_DISK_BYTES, ...entries }, (aside) => {
       logger.warn("{path} was damaged; it lies at {aside} and a new one was made", { path, aside });
     });
     return new GuardedStore(sqlite, { ...timeouts, breakMs: config.CACHE_BREAK_MS, logger });

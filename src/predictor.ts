@@ -1,22 +1,28 @@
 import type { Logger } from "@logtape/logtape";
+import { setTimeout as delay } from "node:timers/promises";
 import { Coalescer } from "./cache/coalesce.ts";
 import { cutoutKey, type ImageId, maskKey, sha256 } from "./cache/keys.ts";
-import type { Entry, Store } from "./cache/store.ts";
-import type { Found } from "./cache/tiered.ts";
+import type { Entry, EntryOrLease, Lease, Store } from "./cache/store.ts";
+import type { Found, Reach } from "./cache/tiered.ts";
 import type { Cutout, CutoutMaker, StageTimes } from "./inference/engine.ts";
 import { canonicalRenderOptions, type RenderOptions } from "./inference/render_options.ts";
 
 /** What the predictor needs of a cache: a store that can say which of its tiers had an entry, and its first tier. */
 export interface Cache extends Store {
-  readonly memory: { read(key: string): Entry | undefined; write(key: string, entry: Entry): void };
-  find(key: string): Promise<Found | undefined>;
+  readonly memory: {
+    read(key: string): Entry | undefined;
+    readStale(key: string): Entry | undefined;
+    write(key: string, entry: Entry, as?: string): void;
+  };
+  find(key: string, reach?: Reach): Promise<Found | undefined>;
+  getOrLease(key: string, milliseconds: number): Promise<EntryOrLease>;
 }
 
 /** What a dialect makes of a file, such as JSON around it. Memory keeps it, so that it is made once. */
 export interface Form {
   /** Keeps it apart from other forms of the same file. */
   readonly name: string;
-  readonly make: (file: Entry) => Entry;
+  readonly make: (file: Entry) => Pick<Entry, "bytes" | "contentType">;
 }
 
 export interface PredictorParts {
@@ -24,23 +30,38 @@ export interface PredictorParts {
   engine: CutoutMaker;
   /** `content`: an image is known by its bytes. `file_path`: by the name it came under, where it has one. */
   keyBy: "content" | "file_path";
+  /** How long a process that stopped in the middle of an inference keeps others from it, in milliseconds. */
+  leaseMs: number;
+  /** How long another process's inference is waited for, in milliseconds. */
+  leaseWaitMs: number;
   now?: () => number;
 }
 
-export interface PredictRequest {
-  readonly image: Uint8Array<ArrayBuffer>;
-  /** The name the image came under: for the logs, and for `CACHE_KEY=file_path`. */
-  readonly name?: string;
+/**
+ * What a request wants of the cache (RFC 9111, section 5.2.1). `refresh` (no-cache): an answer made anew, which is kept.
+ * `bypass` (no-store): neither reads nor writes.
+ */
+export type CacheUse = "default" | "refresh" | "bypass";
+
+/** Which file is meant. */
+export interface FileRequest {
   /** The model's name; the default one where it is not given. */
   readonly model?: string;
   readonly render: RenderOptions;
   /** The form of the answer; without it, the file as it is. */
   readonly form?: Form;
+  readonly logger: Logger;
+}
+
+export interface PredictRequest extends FileRequest {
+  readonly image: Uint8Array<ArrayBuffer>;
+  /** The name the image came under: for the logs, and for `CACHE_KEY=file_path`. */
+  readonly name?: string;
+  readonly cacheUse?: CacheUse;
   /** Aborted when nobody waits for the answer any more. */
   readonly signal?: AbortSignal;
   /** Keeps the process alive for work that nobody waits for. */
   readonly waitUntil: (work: Promise<unknown>) => void;
-  readonly logger: Logger;
 }
 
 /** Milliseconds spent in each stage, in the order in which they ran. */
@@ -49,11 +70,26 @@ export type Timings = { hash?: number; cache?: number } & StageTimes;
 export interface Prediction {
   /** The file, or its form. */
   readonly entry: Entry;
+  /** The file's key in the cache. */
+  readonly key: string;
   /** The tier that had the file; `mask` where only the mask was known; `inference` where nothing was. */
   readonly source: string;
   /** Whether this answer was made for another request that was under way. */
   readonly collapsed: boolean;
+  readonly cacheUse: CacheUse;
   readonly timings: Timings;
+}
+
+/** How often each way was gone since the start. */
+export interface PredictorCounts {
+  /** Answers from the cache, by the tier that had them. */
+  readonly hits: Readonly<Record<string, number>>;
+  /** Answers rendered from a known mask. */
+  readonly masks: number;
+  /** Answers that took an inference. */
+  readonly inferences: number;
+  /** Answers made for another request that was under way. */
+  readonly collapsed: number;
 }
 
 /** What comes of the work that requests for one file share. */
@@ -63,19 +99,39 @@ interface Made {
   readonly times: StageTimes;
 }
 
+/** Between two looks at what another process is doing, in milliseconds; longer from look to look. */
+const FIRST_LOOK_MS = 25;
+const LAST_LOOK_MS = 250;
+
 /**
  * The way of a request: result cache, mask cache, inference; and the only place that knows this order. Requests for the
  * same file that come while it is being made wait for it; requests for another rendering of the same image wait for its
- * mask.
+ * mask, whichever process infers it.
  */
 export class Predictor {
   readonly #parts: PredictorParts;
   readonly #cutouts = new Coalescer<Made>();
   /** Inferences under way, by the key of their mask. */
   readonly #inferences = new Coalescer<Cutout>();
+  readonly #counts = { hits: {} as Record<string, number>, masks: 0, inferences: 0, collapsed: 0 };
 
   constructor(parts: PredictorParts) {
     this.#parts = parts;
+  }
+
+  get counts(): PredictorCounts {
+    return this.#counts;
+  }
+
+  /**
+   * What the cache has of an image, by its digest; undefined where it has to be made.
+   * @throws {UnknownModelError}
+   */
+  async find(image: ImageId, request: FileRequest, reach: Reach): Promise<Prediction | undefined> {
+    const timings: Timings = {};
+    const key = await this.#keyOf(image, request);
+    const found = await timed(timings, "cache", () => this.#find(key, request.form, reach));
+    return found && this.#hit(key, found, image, request, timings);
   }
 
   /**
@@ -84,84 +140,136 @@ export class Predictor {
    * @throws {UnknownModelError}
    */
   async predict(request: PredictRequest): Promise<Prediction> {
-    const { engine } = this.#parts;
-    const version = engine.modelVersion(request.model);
+    const { cacheUse = "default", form } = request;
     const timings: Timings = {};
     const image = await timed(timings, "hash", () => this.#identify(request));
-    const key = cutoutKey(version, image, await digestOf(request.render));
-    const label = request.name ?? image;
-
-    const formed = (file: Entry) => request.form === undefined ? file : this.#form(request.form, key, file);
-    const found = await timed(timings, "cache", () => this.#find(key, request.form));
-    if (found !== undefined) {
-      request.logger.info("cache hit: {name}", { name: label, tier: found.tier });
-      return { entry: found.formed ? found.entry : formed(found.entry), source: found.tier, collapsed: false, timings };
+    const key = await this.#keyOf(image, request);
+    if (cacheUse === "default") {
+      const found = await timed(timings, "cache", () => this.#find(key, form, "all"));
+      if (found !== undefined) return this.#hit(key, found, request.name ?? image, request, timings);
     }
-    const collapsed = this.#cutouts.has(key);
+    const work = { image, key, label: request.name ?? image };
+    if (cacheUse === "bypass") {
+      const { times, ...file } = await this.#infer(request, request.signal);
+      const entry = await this.#entryOf(file.file, file.contentType);
+      this.#counts.inferences++;
+      return { entry: formed(entry, form), key, source: "inference", collapsed: false, cacheUse, timings: times };
+    }
+    // A request for a new answer must not be given one that was begun before it.
+    const flight = `${cacheUse} ${key}`;
+    const collapsed = this.#cutouts.has(flight);
     const { entry: file, source, times } = await this.#cutouts.run(
-      key,
-      (signal) => this.#make(request, { image, version, key, label, signal }),
+      flight,
+      (signal) => this.#make(request, { ...work, signal }),
       request.signal,
     );
-    const entry = formed(file);
-    if (!collapsed) return { entry, source, collapsed, timings: { ...timings, ...times } };
-    request.logger.info("cache hit: {name}", { name: label, tier: "collapsed" });
-    return { entry, source, collapsed, timings };
+    const entry = this.#form(form, key, file);
+    if (collapsed) {
+      request.logger.info("cache hit: {name}", { name: work.label, tier: "collapsed" });
+      this.#counts.collapsed++;
+      return { entry, key, source, collapsed, cacheUse, timings };
+    }
+    this.#counts[source === "mask" ? "masks" : "inferences"]++;
+    return { entry, key, source, collapsed, cacheUse, timings: { ...timings, ...times } };
   }
 
-  async #find(key: string, form?: Form): Promise<Found & { formed?: true } | undefined> {
+  #hit(key: string, found: Found, name: string, request: FileRequest, timings: Timings): Prediction {
+    request.logger.info("cache hit: {name}", { name, tier: found.tier });
+    this.#counts.hits[found.tier] = (this.#counts.hits[found.tier] ?? 0) + 1;
+    return { ...found, key, source: found.tier, collapsed: false, cacheUse: "default", timings };
+  }
+
+  /** The file in the form asked for, which memory may have ready. */
+  async #find(key: string, form: Form | undefined, reach: Reach): Promise<Found | undefined> {
     const { cache } = this.#parts;
-    const entry = form && cache.memory.read(formKey(key, form));
-    return entry ? { entry, tier: "memory", formed: true } : await cache.find(key);
+    const ready = form && reach === "all" ? cache.memory.read(formKey(key, form)) : undefined;
+    if (ready !== undefined) return { entry: ready, tier: "memory" };
+    const found = await cache.find(key, reach);
+    return found && { entry: this.#form(form, key, found.entry), tier: found.tier };
   }
 
-  #form(form: Form, key: string, file: Entry): Entry {
+  #form(form: Form | undefined, key: string, file: Entry): Entry {
+    if (form === undefined) return file;
     const { memory } = this.#parts.cache;
-    const known = memory.read(formKey(key, form));
-    if (known !== undefined) return known;
-    const made = form.make(file);
-    memory.write(formKey(key, form), made);
-    return made;
+    const known = memory.readStale(formKey(key, form));
+    const entry = known?.etag === formEtag(file, form) ? known : formed(file, form);
+    // Not for longer than the file, after which another process may have deleted both.
+    memory.write(formKey(key, form), entry, key);
+    return entry;
   }
 
   async #make(
     request: PredictRequest,
-    { image, version, key, label, signal }: {
-      image: ImageId;
-      version: string;
-      key: string;
-      label: string;
-      signal: AbortSignal;
-    },
+    { image, key, label, signal }: { image: ImageId; key: string; label: string; signal: AbortSignal },
   ): Promise<Made> {
-    const { cache, engine, now = Date.now } = this.#parts;
-    const maskId = maskKey(version, image);
-    const job = { image: request.image, model: request.model, render: request.render };
-    const keep = (entryKey: string, bytes: Uint8Array<ArrayBuffer>, contentType: string): Entry => {
-      const entry = { bytes, contentType, created: now() };
-      request.waitUntil(cache.set(entryKey, entry));
+    const { cache, engine } = this.#parts;
+    const maskId = maskKey(engine.modelVersion(request.model), image);
+    const keep = async (file: Uint8Array<ArrayBuffer>, contentType: string): Promise<Entry> => {
+      const entry = await this.#entryOf(file, contentType);
+      request.waitUntil(cache.set(key, entry));
       return entry;
     };
-
-    // An inference under way has not reached the cache yet: asking there would only cost time.
-    let known = this.#inferences.has(maskId) ? undefined : (await cache.get(maskId))?.bytes;
-    if (known === undefined) {
+    const wanted = request.cacheUse === "refresh" ? { lease: NO_LEASE } : await this.#maskOrLease(maskId, signal);
+    let mask = "entry" in wanted ? wanted.entry.bytes : undefined;
+    if (mask === undefined) {
       let own = false;
       const cutout = await this.#inferences.run(maskId, async (inferenceSignal) => {
         own = true;
-        const made = await engine.cutout({ ...job, signal: inferenceSignal });
-        keep(maskId, made.maskFile!, "image/png");
-        return made;
+        const lease = "lease" in wanted ? wanted.lease : NO_LEASE;
+        try {
+          const made = await this.#infer(request, inferenceSignal);
+          const entry = await this.#entryOf(made.maskFile!, "image/png");
+          // Others are to find the mask when they find the lease free.
+          request.waitUntil(cache.set(maskId, entry).finally(() => release(lease, request.logger)));
+          return made;
+        } catch (error) {
+          request.waitUntil(release(lease, request.logger));
+          throw error;
+        }
       }, signal);
       if (own) {
         request.logger.info("registering cache: {name}", { name: label });
-        return { entry: keep(key, cutout.file, cutout.contentType), source: "inference", times: cutout.times };
+        return { entry: await keep(cutout.file, cutout.contentType), source: "inference", times: cutout.times };
       }
-      known = cutout.maskFile!;
+      mask = cutout.maskFile!;
     }
-    const { file, contentType, times } = await engine.cutout({ ...job, maskFile: known, signal });
+    const { file, contentType, times } = await engine.cutout({
+      image: request.image,
+      model: request.model,
+      render: request.render,
+      maskFile: mask,
+      signal,
+    });
     request.logger.info("registering cache: {name}", { name: label, from: "mask" });
-    return { entry: keep(key, file, contentType), source: "mask", times };
+    return { entry: await keep(file, contentType), source: "mask", times };
+  }
+
+  /** The mask, or the right to infer it: where another process has that, its mask is waited for. */
+  async #maskOrLease(maskId: string, signal: AbortSignal): Promise<{ entry: Entry } | { lease: Lease }> {
+    const { cache, leaseMs, leaseWaitMs } = this.#parts;
+    const until = performance.now() + leaseWaitMs;
+    for (let lookMs = FIRST_LOOK_MS;; lookMs = Math.min(LAST_LOOK_MS, 1.5 * lookMs)) {
+      // An inference under way here has the lease, and has not reached the cache yet.
+      if (this.#inferences.has(maskId)) return { lease: NO_LEASE };
+      const answer = await cache.getOrLease(maskId, leaseMs);
+      if (answer !== undefined) return answer;
+      if (performance.now() > until) return { lease: NO_LEASE };
+      await delay(lookMs, undefined, { signal });
+    }
+  }
+
+  #infer(request: PredictRequest, signal?: AbortSignal): Promise<Cutout> {
+    const { image, model, render } = request;
+    return this.#parts.engine.cutout({ image, model, render, signal });
+  }
+
+  async #entryOf(bytes: Uint8Array<ArrayBuffer>, contentType: string): Promise<Entry> {
+    const { now = Date.now } = this.#parts;
+    return { bytes, contentType, created: now(), etag: (await sha256(bytes)).slice(0, 32) };
+  }
+
+  async #keyOf(image: ImageId, { model, render }: FileRequest): Promise<string> {
+    return cutoutKey(this.#parts.engine.modelVersion(model), image, await digestOf(render));
   }
 
   async #identify({ image, name }: PredictRequest): Promise<ImageId> {
@@ -172,8 +280,25 @@ export class Predictor {
   }
 }
 
+const NO_LEASE: Lease = { release: () => Promise.resolve() };
+
+/** A lease that cannot be given back ends by itself. */
+async function release(lease: Lease, logger: Logger): Promise<void> {
+  await lease.release().catch((error) => {
+    logger.warn("a lease was not released: {error}", { error: error instanceof Error ? error.message : String(error) });
+  });
+}
+
 function formKey(key: string, form: Form): string {
   return `${key}#${form.name}`;
+}
+
+function formEtag(file: Entry, form: Form): string {
+  return `${file.etag}-${form.name}`;
+}
+
+function formed(file: Entry, form: Form | undefined): Entry {
+  return form ? { ...form.make(file), created: file.created, etag: formEtag(file, form) } : file;
 }
 
 /** Most requests come with the very same options, the default ones: their digest is made once. */

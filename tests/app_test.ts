@@ -34,7 +34,9 @@ async function withApp(
       engineStatus: () => engine.status(),
       storeHealth: () => undefined,
       deferred,
-      predictor: new Predictor({ cache, engine, keyBy: "content" }),
+      predictor: new Predictor({ cache, engine, keyBy: "content", leaseMs: 1000, leaseWaitMs: 1000 }),
+      cache,
+      maxAgeSeconds: 60,
       bodies: new BodyIntake({ maxBytes: 1e7, maxPendingBytes: 1e8 }),
       logger,
     });
@@ -54,6 +56,14 @@ async function withApp(
   }, { logger, ...options });
 }
 
+const nothingElse = {
+  delete: () => Promise.resolve(false),
+  deleteImage: () => Promise.resolve(0),
+  clear: () => Promise.resolve(0),
+  list: () => Promise.resolve([]),
+  stats: () => Promise.resolve({ entries: 0 }),
+};
+
 Deno.test("app › a store whose write takes two seconds does not delay the response", async () => {
   const written: string[] = [];
   const slow: Store = {
@@ -63,8 +73,7 @@ Deno.test("app › a store whose write takes two seconds does not delay the resp
       await new Promise((resolve) => setTimeout(resolve, 2000));
       written.push(key.split(":")[0]);
     },
-    delete: () => Promise.resolve(false),
-    list: () => Promise.resolve([]),
+    ...nothingElse,
   };
   await withApp(slow, async ({ predict, deferred }) => {
     const response = await predict(await discImage(1));
@@ -81,8 +90,7 @@ Deno.test("app › a write that fails is logged and counted, and the response is
     name: "failing",
     get: () => Promise.resolve(undefined),
     set: () => Promise.reject(new Error("disk full")),
-    delete: () => Promise.resolve(false),
-    list: () => Promise.resolve([]),
+    ...nothingElse,
   };
   await withLogs(async (logs) => {
     await withApp(failing, async ({ predict, deferred }) => {

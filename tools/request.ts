@@ -41,6 +41,8 @@ export interface Tally {
   ok: number;
   hits: number;
   misses: number;
+  /** Bytes that did not have to be sent, since the server knew the images by their digests. */
+  savedBytes: number;
   failures: { name: string; message: string }[];
 }
 
@@ -74,14 +76,15 @@ export async function requestAll(
   }: RequestDeps = {},
 ): Promise<Summary> {
   const started = performance.now();
-  const tally: Tally = { ok: 0, hits: 0, misses: 0, failures: [] };
+  const tally: Tally = { ok: 0, hits: 0, misses: 0, savedBytes: 0, failures: [] };
   const latenciesMs = { hit: [] as number[], miss: [] as number[] };
 
   async function request({ name, cutoutName }: Image) {
     const image = await Deno.readFile(join(options.inDir, name));
-    const { png, cache, latencyMs } = await predict(name, image, options, { fetch, sleep });
+    const { png, cache, latencyMs, savedBytes } = await predict(name, image, options, { fetch, sleep });
     await writeAtomically(options.outDir, cutoutName, png);
     tally.ok++;
+    tally.savedBytes += savedBytes;
     if (cache) latenciesMs[cache].push(latencyMs);
     tally.hits = latenciesMs.hit.length;
     tally.misses = latenciesMs.miss.length;
@@ -150,10 +153,11 @@ function parseOptions(args: string[]): RequestOptions | undefined {
 
   const { data: flags, error } = Flags.safeParse(values);
   if (error) throw new UsageError(error.issues.map(({ path, message }) => `--${path.join()} ${message}`).join("; "));
-  const url = `http://${flags.host.includes(":") ? `[${flags.host}]` : flags.host}:${flags.port}/predict`;
-  if (!URL.canParse(url)) throw new UsageError("--host must be a host name or an IP address");
+  const server = `http://${flags.host.includes(":") ? `[${flags.host}]` : flags.host}:${flags.port}`;
+  if (!URL.canParse(server)) throw new UsageError("--host must be a host name or an IP address");
   return {
-    url,
+    url: `${server}/predict`,
+    cutoutsUrl: `${server}/cutouts`,
     inDir: flags.in_images_dir,
     outDir: flags.out_images_dir,
     concurrency: flags.concurrency,
@@ -188,9 +192,12 @@ function printSummary(summary: Summary, ignored: string[]) {
   const names = ignored.length > 5 ? [...ignored.slice(0, 5), "…"] : ignored;
   console.log(`files     ${summary.files}`);
   if (ignored.length > 0) console.log(printable(`ignored   ${ignored.length}, not an image: ${names.join(", ")}`));
-  if (unsent > 0) console.log(`not sent  ${unsent}`);
+  if (unsent > 0) console.log(`unsent    ${unsent}`);
   console.log(`ok        ${summary.ok}`);
   console.log(`hits      ${summary.hits}${after(summary.medianHitMs)}`);
+  if (summary.savedBytes > 0) {
+    console.log(`saved     ${(summary.savedBytes / 1e6).toFixed(1)} MB not sent, of images that the server knew`);
+  }
   console.log(`misses    ${summary.misses}${after(summary.medianMissMs)}`);
   console.log(`failures  ${summary.failures.length}`);
   console.log(`elapsed   ${(summary.elapsedMs / 1000).toFixed(1)} s`);

@@ -1,13 +1,14 @@
 import type { Logger } from "@logtape/logtape";
-import { BrokenCircuitError, circuitBreaker, CircuitState, ConsecutiveBreaker, handleAll } from "cockatiel";
-import type { Entry, EntryInfo, Store } from "./store.ts";
+import { circuitBreaker, type CircuitBreakerPolicy, CircuitState, ConsecutiveBreaker, handleAll } from "cockatiel";
+import type { ImageId } from "./keys.ts";
+import type { Entry, EntryInfo, EntryOrLease, Store, StoreStats } from "./store.ts";
 
 export interface GuardOptions {
   /** How long a request may wait for the store, in milliseconds. */
   readTimeoutMs: number;
   /** How long a deferred write may take, in milliseconds. */
   writeTimeoutMs: number;
-  /** After a failure the store is left alone this long, in milliseconds, then tried with one call. */
+  /** After a failure the store is left alone this long, in milliseconds, then probed. */
   breakMs: number;
   logger: Logger;
 }
@@ -20,34 +21,51 @@ export interface GuardHealth {
   readonly failedWrites: number;
 }
 
+/** A store that cannot be asked; why has been logged. */
+export class StoreUnavailableError extends Error {
+  override readonly name = "StoreUnavailableError";
+}
+
+type Access = "reads" | "writes";
+
 /**
- * Puts a deadline and a circuit breaker before a store that may hang or be gone. A read that fails is a miss; a write
- * that fails rejects, is logged and counted. Reads and writes break apart: a full or read-only Redis still answers.
+ * Puts deadlines and circuit breakers before a store that may hang or be gone. Reads and writes break apart: a full or
+ * read-only Redis still answers. While a breaker is open no caller waits for the store: the guard itself probes it, and
+ * closes the breaker when that goes well.
  */
 export class GuardedStore implements Store {
   readonly name: string;
+  readonly getOrLease?: (key: string, milliseconds: number) => Promise<EntryOrLease>;
   readonly #store: Store;
   readonly #options: GuardOptions;
-  readonly #reads;
-  readonly #writes;
+  readonly #breakers: Record<Access, CircuitBreakerPolicy>;
+  readonly #probes = new Map<Access, ReturnType<typeof setTimeout>>();
   #lastError?: string;
   #failedWrites = 0;
+  #closed = false;
 
   constructor(store: Store, options: GuardOptions) {
     this.name = store.name;
     this.#store = store;
     this.#options = options;
-    const breaker = (what: string) => {
+    const breaker = (access: Access) => {
       const policy = circuitBreaker(handleAll, { halfOpenAfter: options.breakMs, breaker: new ConsecutiveBreaker(1) });
-      policy.onReset(() => options.logger.info("{store} {what}: back", { store: this.name, what }));
+      policy.onBreak(() => this.#probeLater(access));
+      policy.onReset(() => options.logger.info("{store} {access}: back", { store: this.name, access }));
       return policy;
     };
-    this.#reads = breaker("reads");
-    this.#writes = breaker("writes");
+    this.#breakers = { reads: breaker("reads"), writes: breaker("writes") };
+    // A lease is a write that a request waits for. It needs a store that can be read as well.
+    if (store.getOrLease) {
+      this.getOrLease = async (key, milliseconds) => {
+        if (this.#breakers.reads.state !== CircuitState.Closed) throw this.#leftAlone("reads");
+        return await this.#run("writes", options.readTimeoutMs, () => store.getOrLease!(key, milliseconds));
+      };
+    }
   }
 
   health(): GuardHealth {
-    const states = [this.#reads.state, this.#writes.state];
+    const states = [this.#breakers.reads.state, this.#breakers.writes.state];
     const open = states.includes(CircuitState.Open);
     const breaker = open ? "open" : states.includes(CircuitState.HalfOpen) ? "half-open" : "closed";
     return {
@@ -58,47 +76,98 @@ export class GuardedStore implements Store {
     };
   }
 
+  /** @throws {StoreUnavailableError} */
   async get(key: string): Promise<Entry | undefined> {
-    try {
-      return await this.#reads.execute(() => deadline(this.#store.get(key), this.#options.readTimeoutMs));
-    } catch (error) {
-      this.#note("read", error);
-      return undefined;
-    }
+    return await this.#run("reads", this.#options.readTimeoutMs, () => this.#store.get(key));
   }
 
+  /** @throws {StoreUnavailableError} */
   async set(key: string, entry: Entry): Promise<void> {
     try {
-      await this.#writes.execute(() => deadline(this.#store.set(key, entry), this.#options.writeTimeoutMs));
+      await this.#run("writes", this.#options.writeTimeoutMs, () => this.#store.set(key, entry));
     } catch (error) {
       this.#failedWrites++;
-      this.#note("write", error);
       throw error;
     }
   }
 
   delete(key: string): Promise<boolean> {
-    return deadline(this.#store.delete(key), this.#options.writeTimeoutMs);
+    return this.#ask(this.#store.delete(key));
+  }
+
+  deleteImage(image: ImageId): Promise<number> {
+    return this.#ask(this.#store.deleteImage(image));
+  }
+
+  clear(): Promise<number> {
+    return this.#ask(this.#store.clear());
   }
 
   list(limit: number): Promise<EntryInfo[]> {
-    return deadline(this.#store.list(limit), this.#options.writeTimeoutMs);
+    return this.#ask(this.#store.list(limit));
+  }
+
+  stats(): Promise<StoreStats> {
+    return this.#ask(this.#store.stats());
   }
 
   close(): void {
+    this.#closed = true;
+    for (const timer of this.#probes.values()) clearTimeout(timer);
     this.#store.close?.();
   }
 
-  #note(operation: "read" | "write", error: unknown): void {
-    // The failure that opened the breaker was logged; the calls it then turns away would only repeat it.
-    if (error instanceof BrokenCircuitError) return;
-    this.#lastError = error instanceof Error ? error.message : String(error);
-    this.#options.logger.warn("{store} {operation} failed: {error}", {
-      store: this.name,
-      operation,
-      error: this.#lastError,
-    });
+  async #run<T>(access: Access, timeoutMs: number, work: () => Promise<T>): Promise<T> {
+    const breaker = this.#breakers[access];
+    if (breaker.state !== CircuitState.Closed) throw this.#leftAlone(access);
+    try {
+      return await breaker.execute(() => deadline(work(), timeoutMs));
+    } catch (error) {
+      throw this.#note(access, error);
+    }
   }
+
+  /** What an operator asks for: tried whatever the breakers say, and failing in so many words. */
+  async #ask<T>(answer: Promise<T>): Promise<T> {
+    try {
+      return await deadline(answer, this.#options.writeTimeoutMs);
+    } catch (error) {
+      throw new StoreUnavailableError(`${this.name} cannot be asked: ${messageOf(error)}`);
+    }
+  }
+
+  #probeLater(access: Access): void {
+    if (this.#closed) return;
+    const { breakMs, readTimeoutMs, writeTimeoutMs } = this.#options;
+    const timer = setTimeout(async () => {
+      const timeoutMs = access === "reads" ? readTimeoutMs : writeTimeoutMs;
+      try {
+        await this.#breakers[access].execute(() =>
+          deadline(this.#store.probe?.(access) ?? Promise.resolve(), timeoutMs)
+        );
+      } catch (error) {
+        // The breaker is open again, and has asked for the next probe.
+        this.#lastError = messageOf(error);
+      }
+    }, breakMs);
+    // A store that is gone keeps no process alive.
+    Deno.unrefTimer(Number(timer));
+    this.#probes.set(access, timer);
+  }
+
+  #leftAlone(access: Access): StoreUnavailableError {
+    return new StoreUnavailableError(`${this.name} is being left alone: ${access} failed with ${this.#lastError}`);
+  }
+
+  #note(access: Access, error: unknown): StoreUnavailableError {
+    this.#lastError = messageOf(error);
+    this.#options.logger.warn("{store} {access} failed: {error}", { store: this.name, access, error: this.#lastError });
+    return new StoreUnavailableError(`${this.name} ${access} failed: ${this.#lastError}`);
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** Settles as `work` does, or rejects once `milliseconds` have passed; `work` itself is not stopped. */

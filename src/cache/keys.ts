@@ -21,3 +21,19 @@ export function maskKey(modelVersion: string, image: ImageId): string {
 export function cutoutKey(modelVersion: string, image: ImageId, renderDigest: string): string {
   return `cutout:${modelVersion}:${image}:${renderDigest}`;
 }
+
+const KEY = /^(mask|cutout):([^:]+):((?:name:)?[0-9a-f]{64})/;
+
+/** What a key made here is made of, or undefined where it was not made here. */
+export function partsOf(key: string): { kind: "mask" | "cutout"; modelVersion: string; image: ImageId } | undefined {
+  const [, kind, modelVersion, image] = KEY.exec(key) ?? [];
+  if (kind === undefined) return undefined;
+  return { kind: kind as "mask" | "cutout", modelVersion, image: image as ImageId };
+}
+
+const IMAGE_ID = /^(?:name:)?[0-9a-f]{64}$/;
+
+/** Whether a text is what an image may be known by. */
+export function isImageId(text: string): text is ImageId {
+  return IMAGE_ID.test(text);
+}

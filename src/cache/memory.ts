@@ -1,5 +1,6 @@
 import { LRUCache } from "lru-cache";
-import type { Entry, EntryInfo, Store } from "./store.ts";
+import { type ImageId, partsOf } from "./keys.ts";
+import type { Entry, EntryInfo, Store, StoreStats } from "./store.ts";
 
 /** What an entry costs beside its bytes: its key, the objects around it, the map's slot. An estimate. */
 const OVERHEAD_BYTES = 512;
@@ -7,8 +8,11 @@ const OVERHEAD_BYTES = 512;
 export interface MemoryStoreOptions {
   /** The bound on all entries together, in bytes. */
   maxBytes: number;
-  /** How long an entry is served, in seconds; 0: as long as there is room. */
+  /** How long an entry is fresh, in seconds; 0: as long as there is room. */
   ttlSeconds?: number;
+  /** Whether that time begins anew with each read. */
+  slidingTtl?: boolean;
+  now?: () => number;
 }
 
 /** The in-process tier: a least-recently-used cache bounded by bytes. */
@@ -17,10 +21,15 @@ export class MemoryStore implements Store {
   readonly #entries: LRUCache<string, Entry>;
 
   constructor(options: MemoryStoreOptions) {
+    const { now } = options;
     this.#entries = new LRUCache({
       maxSize: Math.max(1, options.maxBytes),
       sizeCalculation: (entry) => entry.bytes.length + OVERHEAD_BYTES,
       ttl: (options.ttlSeconds ?? 0) * 1000,
+      updateAgeOnGet: options.slidingTtl ?? false,
+      // What is stale is kept, since it is better than nothing while no other store can be asked.
+      noDeleteOnStaleGet: true,
+      ...(now && { perf: { now }, ttlResolution: 0 }),
     });
   }
 
@@ -29,9 +38,19 @@ export class MemoryStore implements Store {
     return this.#entries.get(key);
   }
 
-  /** As `set`, at once. */
-  write(key: string, entry: Entry): void {
-    this.#entries.set(key, entry);
+  /** As `read`, however old the entry is. */
+  readStale(key: string): Entry | undefined {
+    return this.#entries.get(key, { allowStale: true });
+  }
+
+  /**
+   * As `set`, at once.
+   * @param as the key of an entry whose freshness this one is to share, since it was made of it.
+   */
+  write(key: string, entry: Entry, as?: string): void {
+    const remaining = as === undefined ? Infinity : this.#entries.getRemainingTTL(as);
+    // Stale, or with no time at all to it: 0 would mean for ever.
+    this.#entries.set(key, entry, Number.isFinite(remaining) ? { ttl: Math.max(1, Math.ceil(remaining)) } : {});
   }
 
   get(key: string): Promise<Entry | undefined> {
@@ -47,6 +66,18 @@ export class MemoryStore implements Store {
     return Promise.resolve(this.#entries.delete(key));
   }
 
+  deleteImage(image: ImageId): Promise<number> {
+    const keys = [...this.#entries.keys()].filter((key) => partsOf(key)?.image === image);
+    for (const key of keys) this.#entries.delete(key);
+    return Promise.resolve(keys.length);
+  }
+
+  clear(): Promise<number> {
+    const { size } = this.#entries;
+    this.#entries.clear();
+    return Promise.resolve(size);
+  }
+
   list(limit: number): Promise<EntryInfo[]> {
     const infos = [...this.#entries.entries()].map(([key, entry]) => ({
       key,
@@ -55,5 +86,10 @@ export class MemoryStore implements Store {
       bytes: entry.bytes.length,
     }));
     return Promise.resolve(infos.sort((a, b) => b.created - a.created).slice(0, limit));
+  }
+
+  stats(): Promise<StoreStats> {
+    const { size, calculatedSize } = this.#entries;
+    return Promise.resolve({ entries: size, bytes: calculatedSize });
   }
 }

@@ -1,8 +1,9 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { decodeEntry, encodeEntry } from "./entry_codec.ts";
-import type { Entry, EntryInfo, Store } from "./store.ts";
+import { type ImageId, partsOf } from "./keys.ts";
+import type { Entry, EntryInfo, Store, StoreStats } from "./store.ts";
 
-const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 2;
 
 export interface SqliteStoreOptions {
   /** The database file, or `:memory:`. */
@@ -11,6 +12,8 @@ export interface SqliteStoreOptions {
   maxBytes: number;
   /** How long an entry is served, in seconds; 0: as long as there is room. */
   ttlSeconds?: number;
+  /** Whether that time begins anew with each read. */
+  slidingTtl?: boolean;
   now?: () => number;
 }
 
@@ -23,6 +26,7 @@ export class SqliteStore implements Store {
   readonly #db: DatabaseSync;
   readonly #maxBytes: number;
   readonly #ttlMs: number;
+  readonly #slidingTtl: boolean;
   readonly #now: () => number;
   readonly #select: StatementSync;
   readonly #upsert: StatementSync;
@@ -36,6 +40,7 @@ export class SqliteStore implements Store {
   constructor(options: SqliteStoreOptions) {
     this.#maxBytes = options.maxBytes;
     this.#ttlMs = (options.ttlSeconds ?? 0) * 1000;
+    this.#slidingTtl = options.slidingTtl ?? false;
     this.#now = options.now ?? Date.now;
     this.#db = new DatabaseSync(options.path);
     try {
@@ -45,8 +50,9 @@ export class SqliteStore implements Store {
       this.#db.exec(`
         CREATE TABLE IF NOT EXISTS entries (
           key TEXT PRIMARY KEY, value BLOB NOT NULL, content_type TEXT NOT NULL,
-          bytes INTEGER NOT NULL, created REAL NOT NULL, expires REAL, used REAL NOT NULL
+          bytes INTEGER NOT NULL, created REAL NOT NULL, expires REAL, used REAL NOT NULL, image TEXT
         );
+        CREATE INDEX IF NOT EXISTS entries_image ON entries (image);
         CREATE INDEX IF NOT EXISTS entries_used ON entries (used);
         CREATE INDEX IF NOT EXISTS entries_created ON entries (created);
         PRAGMA user_version = ${SCHEMA_VERSION};
@@ -57,8 +63,8 @@ export class SqliteStore implements Store {
       throw error;
     }
     this.#select = this.#db.prepare("SELECT value FROM entries WHERE key = ? AND (expires IS NULL OR expires > ?)");
-    this.#upsert = this.#db.prepare("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?)");
-    this.#touch = this.#db.prepare("UPDATE entries SET used = ? WHERE key = ?");
+    this.#upsert = this.#db.prepare("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+    this.#touch = this.#db.prepare("UPDATE entries SET used = ?, expires = coalesce(?, expires) WHERE key = ?");
     this.#remove = this.#db.prepare("DELETE FROM entries WHERE key = ? RETURNING bytes");
   }
 
@@ -77,10 +83,10 @@ export class SqliteStore implements Store {
     const value = encodeEntry(entry);
     const expires = this.#ttlMs > 0 ? now + this.#ttlMs : null;
     this.#transaction(() => {
-      for (const [read, at] of this.#read) this.#touch.run(at, read);
-      this.#read.clear();
+      this.#noteReads();
       this.#removeRow(key);
-      this.#upsert.run(key, value, entry.contentType, entry.bytes.length, entry.created, expires, now);
+      const image = partsOf(key)?.image ?? null;
+      this.#upsert.run(key, value, entry.contentType, entry.bytes.length, entry.created, expires, now, image);
       this.#bytes += entry.bytes.length;
       if (this.#bytes > this.#maxBytes) this.#evict(now);
     });
@@ -93,6 +99,14 @@ export class SqliteStore implements Store {
     return Promise.resolve(this.#removeRow(key));
   }
 
+  deleteImage(image: ImageId): Promise<number> {
+    return Promise.resolve(this.#deleteWhere("image = ?", image));
+  }
+
+  clear(): Promise<number> {
+    return Promise.resolve(this.#deleteWhere("TRUE"));
+  }
+
   list(limit: number): Promise<EntryInfo[]> {
     const rows = this.#db.prepare(
       `SELECT key, content_type AS contentType, bytes, created FROM entries
@@ -101,8 +115,34 @@ export class SqliteStore implements Store {
     return Promise.resolve(rows.map((row) => ({ ...row }) as unknown as EntryInfo));
   }
 
+  stats(): Promise<StoreStats> {
+    const sql = "SELECT count(*) AS entries, coalesce(sum(bytes), 0) AS bytes FROM entries";
+    return Promise.resolve({ ...this.#db.prepare(sql).get() } as unknown as StoreStats);
+  }
+
+  probe(what: "reads" | "writes"): Promise<void> {
+    this.#db.prepare("SELECT key FROM entries LIMIT 1").get();
+    if (what === "writes") this.#transaction(() => this.#noteReads());
+    return Promise.resolve();
+  }
+
   close(): void {
+    try {
+      this.#noteReads();
+    } catch { /* full or read-only: only the order of use is lost */ }
     this.#db.close();
+  }
+
+  #deleteWhere(condition: string, ...values: string[]): number {
+    const { changes } = this.#db.prepare(`DELETE FROM entries WHERE ${condition}`).run(...values);
+    this.#bytes = this.#total();
+    return Number(changes);
+  }
+
+  #noteReads(): void {
+    const slides = this.#slidingTtl && this.#ttlMs > 0;
+    for (const [key, at] of this.#read) this.#touch.run(at, slides ? at + this.#ttlMs : null, key);
+    this.#read.clear();
   }
 
   #removeRow(key: string): boolean {

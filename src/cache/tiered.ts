@@ -1,5 +1,7 @@
+import { StoreUnavailableError } from "./guard.ts";
+import type { ImageId } from "./keys.ts";
 import type { MemoryStore } from "./memory.ts";
-import type { Entry, EntryInfo, Store } from "./store.ts";
+import type { Entry, EntryInfo, EntryOrLease, Store, StoreStats } from "./store.ts";
 
 /** An entry and the name of the tier that had it. */
 export interface Found {
@@ -7,7 +9,13 @@ export interface Found {
   readonly tier: string;
 }
 
-/** The memory tier in front of a durable one; either may be all there is. */
+/** Which tiers a read asks. `durable`: not memory, which may hold what was deleted elsewhere a moment ago. */
+export type Reach = "all" | "durable";
+
+/**
+ * The memory tier in front of a durable one; either may be all there is. What memory has held for its time to live is
+ * asked for again, and served as it is where the durable tier cannot be asked.
+ */
 export class TieredStore implements Store {
   readonly name: string;
   /** The first tier, for what only this process needs. */
@@ -21,17 +29,45 @@ export class TieredStore implements Store {
   }
 
   /** Asks memory, then the durable tier, whose answer memory keeps. */
-  async find(key: string): Promise<Found | undefined> {
-    const near = this.memory.read(key);
-    if (near !== undefined) return { entry: near, tier: this.memory.name };
-    const far = await this.#durable?.get(key);
-    if (far === undefined) return undefined;
+  async find(key: string, reach: Reach = "all"): Promise<Found | undefined> {
+    if (this.#durable === undefined) return this.#near(this.memory.read(key));
+    const near = reach === "all" ? this.memory.read(key) : undefined;
+    if (near !== undefined) return this.#near(near);
+    let far: Entry | undefined;
+    try {
+      far = await this.#durable.get(key);
+    } catch (error) {
+      if (!(error instanceof StoreUnavailableError)) throw error;
+      return this.#near(this.memory.readStale(key));
+    }
+    if (far === undefined) {
+      // Deleted by another process. What is fresh may be on its way there.
+      if (this.memory.read(key) === undefined) await this.memory.delete(key);
+      return undefined;
+    }
     this.memory.write(key, far);
-    return { entry: far, tier: this.#durable!.name };
+    return { entry: far, tier: this.#durable.name };
   }
 
   async get(key: string): Promise<Entry | undefined> {
     return (await this.find(key))?.entry;
+  }
+
+  /**
+   * The entry, or the lease to make it, or neither while another process makes it. A tier without leases, or one that
+   * cannot be asked, lets everybody make it.
+   */
+  async getOrLease(key: string, milliseconds: number): Promise<EntryOrLease> {
+    const near = this.memory.read(key);
+    if (near !== undefined) return { entry: near };
+    try {
+      const answer = await this.#durable?.getOrLease?.(key, milliseconds);
+      if (this.#durable?.getOrLease) return answer;
+    } catch (error) {
+      if (!(error instanceof StoreUnavailableError)) throw error;
+    }
+    const entry = await this.get(key);
+    return entry ? { entry } : { lease: NO_LEASE };
   }
 
   /**
@@ -46,15 +82,48 @@ export class TieredStore implements Store {
   }
 
   async delete(key: string): Promise<boolean> {
-    const deleted = await Promise.all([this.memory.delete(key), this.#durable?.delete(key)]);
+    const deleted = [await this.#durable?.delete(key), await this.memory.delete(key)];
     return deleted.includes(true);
+  }
+
+  /** Where the tiers count differently, since memory has not everything or holds it in other forms too, the most. */
+  async deleteImage(image: ImageId): Promise<number> {
+    return Math.max(await this.#durable?.deleteImage(image) ?? 0, await this.memory.deleteImage(image));
+  }
+
+  async clear(): Promise<number> {
+    return Math.max(await this.#durable?.clear() ?? 0, await this.memory.clear());
   }
 
   list(limit: number): Promise<EntryInfo[]> {
     return (this.#durable ?? this.memory).list(limit);
   }
 
+  stats(): Promise<StoreStats> {
+    return (this.#durable ?? this.memory).stats();
+  }
+
+  /** What each tier holds, by its name; a message where it cannot be asked. */
+  async statsByTier(): Promise<Record<string, StoreStats | { error: string }>> {
+    const tiers = [this.memory, this.#durable].filter((tier) => tier !== undefined);
+    const stats = await Promise.all(tiers.map(async (tier) => {
+      try {
+        return [tier.name, await tier.stats()] as const;
+      } catch (error) {
+        if (!(error instanceof StoreUnavailableError)) throw error;
+        return [tier.name, { error: error.message }] as const;
+      }
+    }));
+    return Object.fromEntries(stats);
+  }
+
   close(): void {
     this.#durable?.close?.();
   }
+
+  #near(entry: Entry | undefined): Found | undefined {
+    return entry && { entry, tier: this.memory.name };
+  }
 }
+
+const NO_LEASE = { release: () => Promise.resolve() };

@@ -1,16 +1,59 @@
 import { Redis } from "@upstash/redis";
 import { decodeEntry, encodedLength, encodeEntry } from "./entry_codec.ts";
-import type { Entry, EntryInfo, Store } from "./store.ts";
+import { type ImageId, partsOf } from "./keys.ts";
+import type { Entry, EntryInfo, EntryOrLease, Lease, Store, StoreStats } from "./store.ts";
 
 /** Every key of ours begins with this, so that a Redis can be shared with others. */
 const PREFIX = "cutcache:";
 const RECENT_KEY = `${PREFIX}recent`;
+/** Names the keys of what was made of an image, as a set. */
+const imageKey = (image: ImageId) => `${PREFIX}image:${image}`;
+const leaseKey = (key: string) => `${PREFIX}lease:${key}`;
+
+/*
+ * Scripts run as one, so that nothing comes between reading and writing
+ * (https://redis.io/docs/latest/develop/programmability/eval-intro/).
+ */
+
+/**
+ * The value of KEYS[1]; or, where there is none, a lease at KEYS[2] for ARGV[1] ms: a fencing token, larger than all that
+ * were given before, since it is Redis's clock in microseconds.
+ */
+const GET_OR_LEASE = `
+local value = redis.call('GET', KEYS[1])
+if value then return {value, false} end
+local time = redis.call('TIME')
+local token = time[1] .. string.format('%06d', time[2])
+if redis.call('SET', KEYS[2], token, 'NX', 'PX', ARGV[1]) then return {false, token} end
+return {false, false}`;
+
+/** The lease at KEYS[1] goes on for ARGV[2] ms, where it still is ARGV[1]'s. */
+const RENEW = `
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return 0`;
+
+/** The lease at KEYS[1] ends, where it still is ARGV[1]'s: it may have run out and be somebody else's by now. */
+const RELEASE = `
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0`;
+
+/** Deletes the keys in the set KEYS[1], and the set. */
+const DELETE_IMAGE = `
+local deleted = 0
+for _, key in ipairs(redis.call('SMEMBERS', KEYS[1])) do deleted = deleted + redis.call('DEL', key) end
+redis.call('DEL', KEYS[1])
+return deleted`;
+
+/** How many keys one step of a scan looks at. */
+const SCAN_COUNT = 5000;
 
 export interface UpstashStoreOptions {
   url: string;
   token: string;
   /** How long Redis keeps an entry, in seconds; 0: until it evicts it. */
   ttlSeconds: number;
+  /** Whether that time begins anew with each read. */
+  slidingTtl?: boolean;
   /** Deadlines in milliseconds, each for one HTTP request. */
   readTimeoutMs: number;
   writeTimeoutMs: number;
@@ -26,16 +69,12 @@ export interface UpstashStoreOptions {
  */
 export class UpstashStore implements Store {
   readonly name = "redis";
+  readonly #options: UpstashStoreOptions;
   readonly #reader: Redis;
   readonly #writer: Redis;
-  readonly #ttlSeconds: number;
-  readonly #maxValueBytes: number;
-  readonly #recentLimit: number;
 
   constructor(options: UpstashStoreOptions) {
-    this.#ttlSeconds = options.ttlSeconds;
-    this.#maxValueBytes = options.maxValueBytes;
-    this.#recentLimit = options.recentLimit ?? 1000;
+    this.#options = options;
     const connect = (timeoutMs: number) =>
       new Redis({
         url: options.url,
@@ -57,16 +96,27 @@ export class UpstashStore implements Store {
   }
 
   async get(key: string): Promise<Entry | undefined> {
-    const text = await request(this.#reader.get<unknown>(PREFIX + key));
-    if (text === null) return undefined;
-    const entry = typeof text === "string" ? parseEntry(text) : undefined;
-    if (entry === undefined) await this.delete(key);
-    return entry;
+    return await this.#parse(key, await request(this.#read(PREFIX + key)));
+  }
+
+  async getOrLease(key: string, milliseconds: number): Promise<EntryOrLease> {
+    const [value, token] = await request(
+      this.#reader.eval<[number], [unknown, string | null]>(
+        GET_OR_LEASE,
+        [PREFIX + key, leaseKey(key)],
+        [milliseconds],
+      ),
+    );
+    if (token !== null) return { lease: this.#hold(leaseKey(key), token, milliseconds) };
+    if (value === null) return undefined;
+    const entry = await this.#parse(key, value);
+    // What could not be read is deleted by now: the next try takes the lease.
+    return entry ? { entry } : await this.getOrLease(key, milliseconds);
   }
 
   async set(key: string, entry: Entry): Promise<void> {
     // Before it is encoded: it may be of many megabytes.
-    if (base64Length(encodedLength(entry)) > this.#maxValueBytes) return;
+    if (base64Length(encodedLength(entry)) > this.#options.maxValueBytes) return;
     const value = encodeEntry(entry).toBase64();
     const info: EntryInfo = {
       key,
@@ -74,11 +124,18 @@ export class UpstashStore implements Store {
       created: entry.created,
       bytes: entry.bytes.length,
     };
+    const { ttlSeconds, recentLimit = 1000 } = this.#options;
+    const image = partsOf(key)?.image;
     const pipeline = this.#writer.pipeline();
-    if (this.#ttlSeconds > 0) pipeline.set(PREFIX + key, value, { ex: this.#ttlSeconds });
+    if (ttlSeconds > 0) pipeline.set(PREFIX + key, value, { ex: ttlSeconds });
     else pipeline.set(PREFIX + key, value);
+    if (image !== undefined) {
+      pipeline.sadd(imageKey(image), PREFIX + key);
+      // With a sliding time an entry may outlive this set, unless it is touched as well: see #read.
+      if (ttlSeconds > 0) pipeline.expire(imageKey(image), ttlSeconds);
+    }
     pipeline.lpush(RECENT_KEY, JSON.stringify(info));
-    pipeline.ltrim(RECENT_KEY, 0, this.#recentLimit - 1);
+    pipeline.ltrim(RECENT_KEY, 0, recentLimit - 1);
     await request(pipeline.exec());
   }
 
@@ -86,16 +143,103 @@ export class UpstashStore implements Store {
     return await request(this.#writer.del(PREFIX + key)) > 0;
   }
 
+  async deleteImage(image: ImageId): Promise<number> {
+    return await request(this.#writer.eval<[], number>(DELETE_IMAGE, [imageKey(image)], []));
+  }
+
+  async clear(): Promise<number> {
+    let deleted = 0;
+    for await (const keys of this.#scan()) {
+      if (keys.length > 0) await request(this.#writer.del(...keys));
+      deleted += keys.filter(isEntryKey).length;
+    }
+    return deleted;
+  }
+
   async list(limit: number): Promise<EntryInfo[]> {
-    const recent = await request(this.#reader.lrange<string>(RECENT_KEY, 0, limit - 1));
-    const infos: EntryInfo[] = [];
+    const { recentLimit = 1000 } = this.#options;
+    const recent = await request(this.#reader.lrange<string>(RECENT_KEY, 0, recentLimit - 1));
+    const infos = new Map<string, EntryInfo>();
     for (const text of recent) {
       try {
-        infos.push(JSON.parse(text) as EntryInfo);
+        const info = JSON.parse(text) as EntryInfo;
+        if (!infos.has(info.key)) infos.set(info.key, info);
       } catch { /* foreign */ }
+      if (infos.size === limit) break;
     }
-    return infos;
+    if (infos.size === 0) return [];
+    // Deleted and evicted ones are still named.
+    const pipeline = this.#reader.pipeline();
+    for (const key of infos.keys()) pipeline.exists(PREFIX + key);
+    const there = await request(pipeline.exec<number[]>());
+    return [...infos.values()].filter((_, i) => there[i] === 1);
   }
+
+  /** The entries are counted by a scan, a step of {@link SCAN_COUNT} keys at a time, which blocks nobody. */
+  async stats(): Promise<StoreStats> {
+    let entries = 0;
+    for await (const keys of this.#scan()) entries += keys.filter(isEntryKey).length;
+    return { entries };
+  }
+
+  async probe(what: "reads" | "writes"): Promise<void> {
+    const key = `${PREFIX}probe`;
+    await request(what === "reads" ? this.#reader.get(key) : this.#writer.set(key, "1", { ex: 60 }));
+  }
+
+  /** One round trip, also where the time to live slides. */
+  async #read(redisKey: string): Promise<unknown> {
+    const { slidingTtl, ttlSeconds } = this.#options;
+    if (!slidingTtl || ttlSeconds === 0) return await this.#reader.get(redisKey);
+    const image = partsOf(redisKey.slice(PREFIX.length))?.image;
+    try {
+      const pipeline = this.#reader.pipeline().getex(redisKey, { ex: ttlSeconds });
+      if (image !== undefined) pipeline.expire(imageKey(image), ttlSeconds);
+      const [value] = await pipeline.exec<[unknown]>();
+      return value;
+    } catch (error) {
+      // To touch is to write, and a replica or a full Redis does not take that.
+      if (!/READONLY|OOM/.test(String(error))) throw error;
+      return await this.#reader.get(redisKey);
+    }
+  }
+
+  /** The entry in a value; what is none of ours is deleted. */
+  async #parse(key: string, value: unknown): Promise<Entry | undefined> {
+    if (value === null) return undefined;
+    const entry = typeof value === "string" ? parseEntry(value) : undefined;
+    // A Redis that cannot be written keeps it, and it stays a miss.
+    if (entry === undefined) await this.delete(key).catch(() => {});
+    return entry;
+  }
+
+  #hold(key: string, token: string, milliseconds: number): Lease {
+    const renewal = setInterval(() => {
+      // One that fails is made up for by the next, or another process takes over.
+      request(this.#writer.eval(RENEW, [key], [token, milliseconds])).catch(() => {});
+    }, milliseconds / 3);
+    Deno.unrefTimer(Number(renewal));
+    return {
+      release: async () => {
+        clearInterval(renewal);
+        await request(this.#writer.eval(RELEASE, [key], [token]));
+      },
+    };
+  }
+
+  async *#scan(): AsyncGenerator<string[]> {
+    let cursor = "0";
+    do {
+      const [next, keys] = await request(this.#writer.scan(cursor, { match: `${PREFIX}*`, count: SCAN_COUNT }));
+      yield keys;
+      cursor = String(next);
+    } while (cursor !== "0");
+  }
+}
+
+/** Whether a key of ours holds an entry, and not names or a lease. */
+function isEntryKey(redisKey: string): boolean {
+  return partsOf(redisKey.slice(PREFIX.length)) !== undefined;
 }
 
 function base64Length(bytes: number): number {

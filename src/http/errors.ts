@@ -1,4 +1,5 @@
 import type { ContentfulStatusCode } from "hono/utils/http-status";
+import { StoreUnavailableError } from "../cache/guard.ts";
 import {
   EngineError,
   type EngineErrorCode,
@@ -41,6 +42,7 @@ export function toHttpError(error: unknown): HttpError {
   if (error instanceof HttpError) return error;
   if (error instanceof ImageError) return new HttpError(imageStatus[error.code], error.code, error.message);
   if (error instanceof UnknownModelError) return new HttpError(422, "unknown_model", error.message);
+  if (error instanceof StoreUnavailableError) return new HttpError(503, "store_unavailable", error.message);
   if (error instanceof EngineError && error.code !== "worker_failed") {
     const headers = error.retryAfterSeconds === undefined ? undefined : { "Retry-After": `${error.retryAfterSeconds}` };
     return new HttpError(engineStatus[error.code], error.code, error.message, headers);

@@ -1,15 +1,36 @@
 import type { Prediction } from "../predictor.ts";
 
-/**
- * How an answer was come by: `Cache-Status` (RFC 9211) and `Server-Timing` (W3C Server Timing; milliseconds).
- * `detail` names the tier of a hit, or what a miss cost: `mask` (a rendering) or `inference`.
- */
-export function predictionHeaders({ source, collapsed, timings }: Prediction): Record<string, string> {
-  const made = source === "mask" || source === "inference";
-  const how = collapsed ? "fwd=miss; collapsed" : made ? "fwd=miss; stored" : "hit";
+/** How a cutout was come by and how long it may be kept; `Cache-Control` is each route's own. */
+export function predictionHeaders(prediction: Prediction, now = Date.now()): Record<string, string> {
+  const { entry, timings } = prediction;
   const stages = Object.entries(timings).map(([stage, milliseconds]) => `${stage};dur=${milliseconds.toFixed(2)}`);
   return {
-    "Cache-Status": `Cutcache; ${how}; detail=${source}`,
+    "ETag": `"${entry.etag}"`,
+    // RFC 9111, section 5.1: a whole number of seconds.
+    "Age": `${Math.max(0, Math.floor((now - entry.created) / 1000))}`,
+    "Cache-Status": cacheStatus(prediction),
+    // W3C Server Timing, in milliseconds.
     "Server-Timing": stages.join(", "),
   };
+}
+
+/** RFC 9211. `detail` names the tier of a hit, or what a miss cost: `mask` (a rendering) or `inference`. */
+function cacheStatus({ key, source, collapsed, cacheUse }: Prediction): string {
+  const made = source === "mask" || source === "inference";
+  const forward = { default: "miss", refresh: "request", bypass: "bypass" }[cacheUse];
+  const how = !made ? "hit" : `fwd=${forward}${collapsed ? "; collapsed" : cacheUse === "bypass" ? "" : "; stored"}`;
+  return `Cutcache; ${how}; detail=${source}; key="${key}"`;
+}
+
+/** Whether `If-None-Match` names this entity tag; weakly compared (RFC 9110, section 13.1.2). */
+export function matchesEtag(ifNoneMatch: string | undefined, etag: string): boolean {
+  if (ifNoneMatch === undefined) return false;
+  return ifNoneMatch.trim() === "*" ||
+    ifNoneMatch.split(",").some((tag) => tag.trim().replace(/^W\//, "") === `"${etag}"`);
+}
+
+/** The directives of a `Cache-Control` field, in lower case and without their values (RFC 9111, section 5.2). */
+export function cacheDirectives(cacheControl: string | undefined): Set<string> {
+  const directives = cacheControl?.split(",") ?? [];
+  return new Set(directives.map((directive) => directive.split("=")[0].trim().toLowerCase()));
 }

@@ -54,12 +54,12 @@ export const codecOperations = {
   /** @throws {ImageError} `image_too_large` where the result would be. */
   async render({ pixels, mask, options, limits }: RenderInput): Promise<Output<Rendered>> {
     const started = performance.now();
-    const result = compose(pixels, mask instanceof Uint8Array ? await decodeMask(mask) : mask, options, limits);
+    const result = compose(pixels, mask instanceof Uint8Array ? decodeMask(mask) : mask, options, limits);
     const rendered = performance.now();
     const file = options.channels === "alpha"
       ? await encodeGray(alphaOf(result), options)
       : await encode(result, options);
-    const maskFile = mask instanceof Uint8Array ? undefined : await encodeMask(mask);
+    const maskFile = mask instanceof Uint8Array ? undefined : encodeMask(mask);
     leaveGarbage(3 * pixels.data.length);
     const transfer = maskFile ? [file.buffer, maskFile.buffer] : [file.buffer];
     const contentType = `image/${options.format}`;

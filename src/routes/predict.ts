@@ -2,10 +2,10 @@ import { Hono } from "hono";
 import { z } from "zod";
 import type { BodyIntake } from "../http/body.ts";
 import { HttpError, toHttpError } from "../http/errors.ts";
-import { predictionHeaders } from "../http/headers.ts";
+import { cacheDirectives, predictionHeaders } from "../http/headers.ts";
 import { type AppEnv, logUnexpected } from "../http/job.ts";
 import { defaultRenderOptions, renderOptionsSchema } from "../inference/render_options.ts";
-import type { Form, Predictor, PredictRequest } from "../predictor.ts";
+import type { CacheUse, Form, Predictor, PredictRequest } from "../predictor.ts";
 
 export const predictRequestSchema = z.object({
   /** A name for the image, for logs and for `CACHE_KEY=file_path`; nothing is read from it. */
@@ -50,6 +50,7 @@ export function predictRoute({ predictor, bodies }: PredictRouteOptions): Hono<A
         predictor.predict({
           ...request,
           form: json,
+          cacheUse: cacheUseOf(c.req.header("Cache-Control")),
           signal: c.req.raw.signal,
           waitUntil: (work) => c.executionCtx.waitUntil(work),
           logger: c.var.logger,
@@ -57,6 +58,8 @@ export function predictRoute({ predictor, bodies }: PredictRouteOptions): Hono<A
     );
     return c.body(prediction.entry.bytes, 200, {
       "Content-Type": prediction.entry.contentType,
+      // An answer to POST is for this sender only; GET /cutouts/… is what others may keep.
+      "Cache-Control": "no-store",
       ...predictionHeaders(prediction),
     });
   });
@@ -92,6 +95,11 @@ function parseBody(
   return { image: decodeBase64(img_base64), name, model, render };
 }
 
+function cacheUseOf(cacheControl: string | undefined): CacheUse {
+  const directives = cacheDirectives(cacheControl);
+  return directives.has("no-store") ? "bypass" : directives.has("no-cache") ? "refresh" : "default";
+}
+
 function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
   const prefix = /^data:[^,]{0,200},/.exec(text)?.[0] ?? "";
   try {
@@ -108,7 +116,7 @@ const BASE64_STEP = 3 * 16_384;
 /** The answer to a request that went well. The base64 is written piece by piece: as one text it would be there thrice. */
 const json: Form = {
   name: "json",
-  make({ bytes: file, created }) {
+  make({ bytes: file }) {
     const [before, after] = ANSWER;
     const bytes = new Uint8Array(before.length + Math.ceil(file.length / 3) * 4 + after.length);
     bytes.set(before);
@@ -119,6 +127,6 @@ const json: Form = {
       to += encoder.encodeInto(text, bytes.subarray(to)).written;
     }
     bytes.set(after, to);
-    return { bytes, contentType: "application/json", created };
+    return { bytes, contentType: "application/json" };
   },
 };

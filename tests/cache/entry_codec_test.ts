@@ -1,7 +1,12 @@
 import assert from "node:assert/strict";
 import { decodeEntry, encodeEntry } from "../../src/cache/entry_codec.ts";
 
-const entry = { bytes: new Uint8Array([1, 2, 3, 0, 255]), contentType: "image/png", created: 1_790_000_000_123 };
+const entry = {
+  bytes: new Uint8Array([1, 2, 3, 0, 255]),
+  contentType: "image/png",
+  created: 1_790_000_000_123,
+  etag: "0a1b",
+};
 
 Deno.test("entry codec › what was encoded is decoded", () => {
   assert.deepEqual(decodeEntry(encodeEntry(entry)), entry);

@@ -1,62 +1,100 @@
-import assert from "node:assert/strict";
 import { getLogger } from "@logtape/logtape";
-import { GuardedStore } from "../../src/cache/guard.ts";
+import assert from "node:assert/strict";
+import { GuardedStore, StoreUnavailableError } from "../../src/cache/guard.ts";
 import type { Store } from "../../src/cache/store.ts";
 
-const entry = { bytes: new Uint8Array(1), contentType: "image/png", created: 1 };
+const entry = { bytes: new Uint8Array(1), contentType: "image/png", created: 1, etag: "a" };
 
-/** A store that does what `act` says at each call, and counts the calls. */
-function faultyStore(act: () => Promise<never>): Store & { calls: number } {
-  const store = {
-    name: "faulty",
-    calls: 0,
-    get: () => (store.calls++, act()),
-    set: () => (store.calls++, act()),
-    delete: () => act(),
-    list: () => act(),
-  };
-  return store;
+interface FaultyStore extends Store {
+  /** The operations that were called, in order. */
+  calls: string[];
 }
 
-const guard = (store: Store, breakMs = 60_000) =>
-  new GuardedStore(store, { readTimeoutMs: 20, writeTimeoutMs: 20, breakMs, logger: getLogger("test") });
-
-Deno.test("guard › a store that fails is a miss, and is then left alone", async () => {
-  const store = faultyStore(() => Promise.reject(new Error("gone")));
-  const guarded = guard(store);
-  for (let i = 0; i < 10; i++) assert.equal(await guarded.get("a"), undefined);
-  assert.equal(store.calls, 1);
-  assert.deepEqual(guarded.health(), { health: "ng", breaker: "open", lastError: "gone", failedWrites: 0 });
-});
-
-Deno.test("guard › a store that hangs is a miss once its deadline has passed", async () => {
-  const store = faultyStore(() => new Promise<never>(() => {}));
-  const guarded = guard(store);
-  assert.equal(await guarded.get("a"), undefined);
-  assert.equal(await guarded.get("a"), undefined);
-  assert.equal(store.calls, 1);
-  assert.match(guarded.health().lastError!, /no answer within 20 ms/);
-});
-
-Deno.test("guard › writes that fail reject, are counted, and do not keep reads away", async () => {
-  const store = { ...faultyStore(() => Promise.reject(new Error("read-only"))), get: () => Promise.resolve(entry) };
-  const guarded = guard(store);
-  for (let i = 0; i < 3; i++) await assert.rejects(() => guarded.set("a", entry));
-  assert.equal(guarded.health().failedWrites, 3);
-  assert.deepEqual(await guarded.get("a"), entry);
-});
-
-Deno.test("guard › the breaker tries again by itself and closes when the store is back", async () => {
-  let down = true;
-  const store: Store = {
-    ...faultyStore(() => Promise.reject(new Error("gone"))),
-    get: () => down ? Promise.reject(new Error("gone")) : Promise.resolve(entry),
+/** A store that does at each call what `act` says of it. */
+function faultyStore(act: (operation: string) => Promise<never> | undefined): FaultyStore {
+  const calls: string[] = [];
+  const answer = <T>(operation: string, value: T): Promise<T> => {
+    calls.push(operation);
+    return act(operation) ?? Promise.resolve(value);
   };
-  const guarded = guard(store, 10);
-  assert.equal(await guarded.get("a"), undefined);
-  down = false;
-  assert.equal(await guarded.get("a"), undefined);
-  await new Promise((resolve) => setTimeout(resolve, 20));
-  assert.deepEqual(await guarded.get("a"), entry);
-  assert.equal(guarded.health().breaker, "closed");
+  return {
+    name: "faulty",
+    calls,
+    get: () => answer("get", entry),
+    set: () => answer("set", undefined),
+    delete: () => answer("delete", true),
+    deleteImage: () => answer("deleteImage", 1),
+    clear: () => answer("clear", 1),
+    list: () => answer("list", []),
+    stats: () => answer("stats", { entries: 1 }),
+    getOrLease: () => answer("getOrLease", { entry }),
+    probe: (what) => answer(`probe ${what}`, undefined),
+  };
+}
+
+const gone = () => Promise.reject(new Error("gone"));
+
+/** Runs `use` with a guard before the store, and closes it. */
+async function withGuard(store: Store, use: (guard: GuardedStore) => Promise<void>, breakMs = 60_000): Promise<void> {
+  const guard = new GuardedStore(store, { readTimeoutMs: 20, writeTimeoutMs: 20, breakMs, logger: getLogger("test") });
+  await use(guard);
+  guard.close();
+}
+
+Deno.test("guard › a store that fails is left alone from then on", async () => {
+  const store = faultyStore(gone);
+  await withGuard(store, async (guard) => {
+    for (let i = 0; i < 10; i++) await assert.rejects(() => guard.get("a"), StoreUnavailableError);
+    assert.deepEqual(store.calls, ["get"]);
+    assert.deepEqual(guard.health(), { health: "ng", breaker: "open", lastError: "gone", failedWrites: 0 });
+  });
+});
+
+Deno.test("guard › a store that hangs costs one deadline", async () => {
+  const store = faultyStore(() => new Promise<never>(() => {}));
+  await withGuard(store, async (guard) => {
+    await assert.rejects(() => guard.get("a"), /no answer within 20 ms/);
+    await assert.rejects(() => guard.get("a"), StoreUnavailableError);
+    await assert.rejects(() => guard.getOrLease!("a", 1000), StoreUnavailableError);
+    assert.deepEqual(store.calls, ["get"], "a lease is not asked for where reading has failed");
+  });
+});
+
+Deno.test("guard › writes that fail are counted, and keep neither reads away nor leases waiting", async () => {
+  const store = faultyStore((operation) => operation === "get" ? undefined : gone());
+  await withGuard(store, async (guard) => {
+    for (let i = 0; i < 3; i++) await assert.rejects(() => guard.set("a", entry), StoreUnavailableError);
+    assert.equal(guard.health().failedWrites, 3);
+    await assert.rejects(() => guard.getOrLease!("a", 1000), StoreUnavailableError);
+    assert.deepEqual(await guard.get("a"), entry);
+    assert.deepEqual(store.calls, ["set", "get"]);
+  });
+});
+
+Deno.test("guard › probes the store by itself, and uses it again when it is back", async () => {
+  let down = true;
+  const store = faultyStore(() => down ? gone() : undefined);
+  await withGuard(store, async (guard) => {
+    await assert.rejects(() => guard.get("a"));
+    await assert.rejects(() => guard.set("a", entry));
+    const calls = (name: string) => store.calls.filter((call) => call === name).length;
+    while (calls("probe reads") < 2 || calls("probe writes") < 2) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    assert.equal(guard.health().health, "ng");
+    down = false;
+    while (guard.health().health === "ng") await new Promise((resolve) => setTimeout(resolve, 5));
+    assert.equal(guard.health().breaker, "closed");
+    assert.deepEqual(await guard.get("a"), entry);
+    assert.equal(calls("get"), 2, "no caller was a probe");
+  }, 10);
+});
+
+Deno.test("guard › what an operator asks for is tried whatever the breakers say, and fails in words", async () => {
+  const store = faultyStore(gone);
+  await withGuard(store, async (guard) => {
+    await assert.rejects(() => guard.get("a"));
+    await assert.rejects(() => guard.clear(), /faulty cannot be asked: gone/);
+    assert.deepEqual(store.calls, ["get", "clear"]);
+  });
 });

@@ -1,9 +1,12 @@
 import { RedisServer } from "../support/redis.ts";
 import { UpstashGateway } from "../support/upstash_gateway.ts";
+import { getLogger } from "@logtape/logtape";
 import assert from "node:assert/strict";
 import { MemoryStore } from "../../src/cache/memory.ts";
 import { openSqliteStore, SqliteStore } from "../../src/cache/sqlite.ts";
-import type { Entry, Store } from "../../src/cache/store.ts";
+import type { ImageId } from "../../src/cache/keys.ts";
+import type { Entry, Lease, Store } from "../../src/cache/store.ts";
+import { GuardedStore } from "../../src/cache/guard.ts";
 import { TieredStore } from "../../src/cache/tiered.ts";
 import { UpstashStore, type UpstashStoreOptions } from "../../src/cache/upstash.ts";
 
@@ -11,6 +14,7 @@ const entry = (fill: number, size = 100, created = fill): Entry => ({
   bytes: new Uint8Array(size).fill(fill),
   contentType: "image/png",
   created,
+  etag: `${fill}`,
 });
 
 /** Runs `use` with an Upstash store on a real Redis behind a real gateway. */
@@ -77,6 +81,28 @@ for (const [name, withStore] of Object.entries(stores)) {
         { key: "key 3", bytes: 100, created: 3 },
         { key: "key 2", bytes: 100, created: 2 },
       ]);
+    }));
+}
+
+/** Keys as they are made of two images, by the digit that stands for each. */
+const keys = (
+  digit: string,
+) => [`mask:v:${digit.repeat(64)}`, `cutout:v:${digit.repeat(64)}:a`, `cutout:w:${digit.repeat(64)}:b`];
+
+for (const [name, withStore] of Object.entries(stores)) {
+  Deno.test(`${name} store › deletes what was made of an image, or everything, and counts it`, () =>
+    withStore(async (store) => {
+      for (const key of [...keys("1"), ...keys("2")]) await store.set(key, entry(1));
+      assert.equal((await store.stats()).entries, 6);
+      assert.equal(await store.deleteImage("1".repeat(64) as ImageId), 3);
+      assert.equal(await store.deleteImage("1".repeat(64) as ImageId), 0);
+      for (const key of keys("1")) assert.equal(await store.get(key), undefined);
+      for (const key of keys("2")) assert.deepEqual(await store.get(key), entry(1));
+      assert.equal((await store.list(10)).length, 3);
+      assert.equal(await store.clear(), 3);
+      assert.equal((await store.stats()).entries, 0);
+      assert.deepEqual(await store.list(10), []);
+      for (const key of keys("2")) assert.equal(await store.get(key), undefined);
     }));
 }
 
@@ -172,6 +198,9 @@ function bound(store: Store): Store {
     set: (key, entry) => store.set(key, entry),
     delete: (key) => store.delete(key),
     list: (limit) => store.list(limit),
+    deleteImage: (image) => store.deleteImage(image),
+    clear: () => store.clear(),
+    stats: () => store.stats(),
   };
 }
 
@@ -233,3 +262,125 @@ Deno.test("upstash store › a failing write says why without quoting the value"
     });
     await client.close();
   }));
+
+Deno.test("upstash store › one process has the lease, and the others see what it made", () =>
+  withUpstash(async ({ store, redis }) => {
+    const lease = leaseOf(await store.getOrLease("a", 60_000));
+    assert.equal(await store.getOrLease("a", 60_000), undefined, "somebody has it");
+    leaseOf(await store.getOrLease("b", 60_000)).release();
+    await store.set("a", entry(1));
+    assert.deepEqual(await store.getOrLease("a", 60_000), { entry: entry(1) });
+    await lease.release();
+    await store.delete("a");
+    await leaseOf(await store.getOrLease("a", 60_000)).release();
+    const client = await redis.client();
+    assert.deepEqual(await client.keys("cutcache:lease:*"), []);
+    await client.close();
+  }));
+
+Deno.test("upstash store › a lease is renewed while its holder lives, and is not released by one who lost it", () =>
+  withUpstash(async ({ store, redis }) => {
+    const client = await redis.client();
+    const lease = leaseOf(await store.getOrLease("a", 300));
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    assert.equal(await store.getOrLease("a", 300), undefined, "longer than it was taken for");
+    // As if it had run out and been taken by another process.
+    await client.set("cutcache:lease:a", "another's");
+    await lease.release();
+    assert.equal(await client.get("cutcache:lease:a"), "another's");
+    await client.close();
+  }));
+
+Deno.test("upstash store › tokens of leases grow", () =>
+  withUpstash(async ({ store, redis }) => {
+    const client = await redis.client();
+    const tokens = [];
+    for (let i = 0; i < 5; i++) {
+      const lease = leaseOf(await store.getOrLease("a", 60_000));
+      tokens.push(Number(await client.get("cutcache:lease:a")));
+      await lease.release();
+    }
+    assert.deepEqual(tokens, tokens.toSorted((a, b) => a - b));
+    assert.equal(new Set(tokens).size, 5);
+    await client.close();
+  }));
+
+Deno.test("upstash store › with a sliding time to live, a read lengthens it in the same round trip", () =>
+  withUpstash(async ({ store, redis, gateway }) => {
+    const client = await redis.client();
+    const [key] = keys("1");
+    await store.set(key, entry(1));
+    for (const name of await client.keys("*")) await client.expire(name, 5);
+    gateway.resetCounts();
+    assert.deepEqual(await store.get(key), entry(1));
+    assert.equal(gateway.requests, 1);
+    assert.ok(await client.ttl(`cutcache:${key}`) > 50);
+    assert.ok(
+      await client.ttl(`cutcache:image:${"1".repeat(64)}`) > 50,
+      "or the entry could not be found to be deleted",
+    );
+    await client.replicaOf("127.0.0.1", 1);
+    assert.deepEqual(await store.get(key), entry(1), "a read-only Redis still answers");
+    await client.close();
+  }, { slidingTtl: true }));
+
+Deno.test("sqlite store › with a sliding time to live, what is read lives on", async () => {
+  let now = 1000;
+  const store = new SqliteStore({
+    path: ":memory:",
+    maxBytes: 10_000,
+    ttlSeconds: 60,
+    slidingTtl: true,
+    now: () => now,
+  });
+  for (const key of ["read", "not read"]) await store.set(key, entry(1));
+  now += 50_000;
+  await store.get("read");
+  await store.set("another", entry(2));
+  now += 50_000;
+  assert.ok(await store.get("read"));
+  assert.equal(await store.get("not read"), undefined);
+  store.close();
+});
+
+Deno.test("tiered store › what memory has held for its time is asked for again", async () => {
+  let now = 1000;
+  const durable = new MemoryStore({ maxBytes: 10_000 });
+  const memory = new MemoryStore({ maxBytes: 10_000, ttlSeconds: 60, now: () => now });
+  const store = new TieredStore(memory, { ...bound(durable), name: "durable" });
+  await store.set("a", entry(1));
+  await durable.delete("a");
+  now += 59_000;
+  assert.equal((await store.find("a"))?.tier, "memory", "it may be stale by now");
+  assert.equal(await store.find("a", "durable"), undefined);
+  now += 2_000;
+  assert.equal(await store.find("a"), undefined);
+  await durable.set("a", entry(2));
+  assert.deepEqual(await store.find("a"), { entry: entry(2), tier: "durable" });
+  assert.deepEqual(await store.find("a"), { entry: entry(2), tier: "memory" });
+});
+
+Deno.test("tiered store › where the durable tier cannot be asked, memory answers however old it is", async () => {
+  let now = 1000;
+  const failing: Store = { ...bound(new MemoryStore({ maxBytes: 1 })), get: () => Promise.reject(new Error("gone")) };
+  const guard = new GuardedStore(failing, {
+    readTimeoutMs: 100,
+    writeTimeoutMs: 100,
+    breakMs: 60_000,
+    logger: getLogger("test"),
+  });
+  const memory = new MemoryStore({ maxBytes: 10_000, ttlSeconds: 60, now: () => now });
+  const store = new TieredStore(memory, guard);
+  memory.write("a", entry(1));
+  now += 3_600_000;
+  assert.deepEqual(await store.find("a"), { entry: entry(1), tier: "memory" });
+  assert.equal(await store.find("b"), undefined);
+  // Nobody to ask for a lease: everybody may infer.
+  assert.ok("lease" in (await store.getOrLease("b", 1000))!);
+  store.close();
+});
+
+function leaseOf(answer: Awaited<ReturnType<UpstashStore["getOrLease"]>>): Lease {
+  assert.ok(answer && "lease" in answer, "no lease was given");
+  return answer.lease;
+}

@@ -84,8 +84,8 @@ Deno.test("redis › the response does not wait for the write", async () => {
   assert.ok((await server.health()).deferred.pending > 0);
   letWritesPass();
   await server.settled();
-  // The cutout, its mask and the recent names.
-  assert.equal(await client.dbSize(), 3);
+  // The cutout, its mask, the image's keys and the recent names.
+  assert.equal(await client.dbSize(), 4);
   await client.close();
 });
 
@@ -110,7 +110,7 @@ Deno.test("redis › a stopped Redis still serves, the log says so, and it is us
   await server.settled();
   assert.equal((await server.health()).store.health, "ok");
   const client = await redis.client();
-  assert.equal(await client.dbSize(), 3);
+  assert.equal(await client.dbSize(), 4);
   await client.close();
 });
 
@@ -143,7 +143,7 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
     assert.equal((await answering).cacheStatus, MISS);
     assert.equal((await stopping).code, 0);
     const client = await redis.client();
-    assert.equal(await client.dbSize(), 3);
+    assert.equal(await client.dbSize(), 4);
     await client.close();
     await assert.rejects(() => server.fetch("/health"));
   });

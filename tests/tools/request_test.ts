@@ -266,7 +266,7 @@ Deno.test({
           if (text.includes("stopping")) released.resolve();
         }
         assert.equal((await child.status).code, 130);
-        assert.match(await stdout, /^files +5\nnot sent +3\nok +2$/m);
+        assert.match(await stdout, /^files +5\nunsent +3\nok +2$/m);
         assert.deepEqual(asked.toSorted(), ["a.jpg", "b.jpg"]);
         assert.deepEqual(folders.written(), ["a.png", "b.png"]);
       });

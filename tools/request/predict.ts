@@ -15,6 +15,11 @@ const Answer = z.discriminatedUnion("status", [
 export interface PredictOptions {
   /** The address of `POST /predict`. */
   url: string;
+  /**
+   * The address below which `GET …/{SHA-256 of the image}` answers with what is known already, so that no known image is
+   * sent. Without it every image is sent.
+   */
+  cutoutsUrl?: string;
   /** How long one try may take, its answer's body included. */
   timeoutMs: number;
   /** How often a 503 or 429 is tried again after the first try. */
@@ -36,6 +41,8 @@ export interface Cutout {
   cache?: "hit" | "miss";
   /** The time of the try that succeeded, without failed tries and waits. */
   latencyMs: number;
+  /** Bytes of the body that did not have to be sent, since the server knew the image by its digest. */
+  savedBytes: number;
 }
 
 /** A failure that may pass by itself. */
@@ -53,10 +60,12 @@ class PassingError extends Error {
  */
 export async function predict(
   name: string,
-  image: Uint8Array,
+  image: Uint8Array<ArrayBuffer>,
   options: PredictOptions,
   deps: PredictDeps,
 ): Promise<Cutout> {
+  const known = options.cutoutsUrl && await askByDigest(name, image, options.cutoutsUrl, options.timeoutMs, deps.fetch);
+  if (known) return known;
   const body = JSON.stringify({ file_path: name, img_base64: image.toBase64() });
   for (let tries = 1;; tries++) {
     try {
@@ -69,6 +78,34 @@ export async function predict(
       });
     }
   }
+}
+
+/** What the server has of the image; undefined where it has nothing, or does not answer: then the image is sent. */
+async function askByDigest(
+  name: string,
+  image: Uint8Array<ArrayBuffer>,
+  cutoutsUrl: string,
+  timeoutMs: number,
+  fetch: PredictDeps["fetch"],
+): Promise<Cutout | undefined> {
+  const started = performance.now();
+  try {
+    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", image)).toHex();
+    const response = await fetch(`${cutoutsUrl}/${digest}`, { signal: AbortSignal.timeout(timeoutMs) });
+    const png = new Uint8Array(await response.arrayBuffer());
+    if (response.status !== 200 || !isPng(png)) return undefined;
+    const savedBytes = bodyLength(name, image);
+    return { png, cache: cacheOf(response.headers), latencyMs: performance.now() - started, savedBytes };
+  } catch {
+    // Whatever is the matter, sending the image will tell.
+    return undefined;
+  }
+}
+
+/** The length of the body that {@link predict} would send, in bytes. */
+function bodyLength(name: string, image: Uint8Array): number {
+  const frame = new TextEncoder().encode(JSON.stringify({ file_path: name, img_base64: "" })).length;
+  return frame + Math.ceil(image.length / 3) * 4;
 }
 
 async function ask(body: string, { url, timeoutMs, retries }: PredictOptions, fetch: PredictDeps["fetch"]) {
@@ -92,7 +129,7 @@ async function ask(body: string, { url, timeoutMs, retries }: PredictOptions, fe
 
   const answer = Answer.safeParse(parseJson(text)).data;
   if (response.ok && answer?.status === "ok") {
-    return { png: decodePng(answer.img_none_bg_base64), cache: cacheOf(response.headers), latencyMs };
+    return { png: decodePng(answer.img_none_bg_base64), cache: cacheOf(response.headers), latencyMs, savedBytes: 0 };
   }
   const message = answer?.status === "ng" && answer.error
     ? `${answer.error.code}: ${answer.error.message}`
@@ -119,8 +156,12 @@ function decodePng(base64: string): Uint8Array {
   } catch {
     throw new Error("the answer's image is not base64");
   }
-  if (!PNG_SIGNATURE.every((byte, i) => bytes[i] === byte)) throw new Error("the answer's image is not a PNG");
+  if (!isPng(bytes)) throw new Error("the answer's image is not a PNG");
   return bytes;
+}
+
+function isPng(bytes: Uint8Array): boolean {
+  return PNG_SIGNATURE.every((byte, i) => bytes[i] === byte);
 }
 
 /** The one place that knows how the server tells a hit from a miss: `Cache-Status` (RFC 9211). */
