@@ -86,13 +86,17 @@ export class TieredStore implements Store {
     return deleted.includes(true);
   }
 
-  /** Where the tiers count differently, since memory has not everything or holds it in other forms too, the most. */
+  /** Counts what the durable tier had, since memory has not everything, and some of it in other forms too. */
   async deleteImage(image: ImageId): Promise<number> {
-    return Math.max(await this.#durable?.deleteImage(image) ?? 0, await this.memory.deleteImage(image));
+    const far = await this.#durable?.deleteImage(image);
+    const near = await this.memory.deleteImage(image);
+    return far ?? near;
   }
 
   async clear(): Promise<number> {
-    return Math.max(await this.#durable?.clear() ?? 0, await this.memory.clear());
+    const far = await this.#durable?.clear();
+    const near = await this.memory.clear();
+    return far ?? near;
   }
 
   list(limit: number): Promise<EntryInfo[]> {

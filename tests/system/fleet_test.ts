@@ -1,0 +1,97 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { discImage } from "../support/images.ts";
+import { RedisServer } from "../support/redis.ts";
+import { TestServer } from "../support/server.ts";
+import { UpstashGateway } from "../support/upstash_gateway.ts";
+
+const digest = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
+const ADMIN_TOKEN = "0123456789abcdef";
+const LEASE_MS = 2000;
+
+async function inferencesOf(servers: TestServer[]): Promise<number> {
+  const counts = await Promise.all(servers.map((server) => server.inferences()));
+  return counts.reduce((sum, count) => sum + count, 0);
+}
+
+Deno.test("fleet › three instances on one Redis", async (t) => {
+  await using redis = await RedisServer.start();
+  await using gateway = await UpstashGateway.start({ redisUrl: redis.url });
+  const start = () =>
+    TestServer.start({
+      UPSTASH_REDIS_REST_URL: gateway.url,
+      UPSTASH_REDIS_REST_TOKEN: gateway.token,
+      ADMIN_TOKEN,
+      CACHE_LEASE_MS: `${LEASE_MS}`,
+      CACHE_LOCAL_TTL_SECONDS: "1",
+      // Three processes share few cores: their deadlines are about waiting, not about Redis.
+      CACHE_TIMEOUT_MS: "5000",
+      INFERENCE_TIMEOUT_MS: "120000",
+      INFERENCE_THREADS: "1",
+    });
+  const servers = await Promise.all([start(), start(), start()]);
+  const client = await redis.client();
+  try {
+    await t.step("60 requests for 10 new images make 10 inferences", async () => {
+      const images = await Promise.all(Array.from({ length: 10 }, (_, seed) => discImage(seed)));
+      const answers = await Promise.all(
+        Array.from({ length: 60 }, (_, i) => servers[i % 3].cutout(`${i % 10}.png`, images[i % 10])),
+      );
+      assert.equal(await inferencesOf(servers), 10);
+      for (const [i, { png }] of answers.entries()) assert.deepEqual(png, answers[i % 10].png);
+      await Promise.all(servers.map((server) => server.settled()));
+      assert.deepEqual(await client.keys("cutcache:lease:*"), []);
+    });
+
+    await t.step("100 requests for one new image make one inference in one process", async () => {
+      const image = await discImage(20);
+      const before = await inferencesOf(servers);
+      const answers = await Promise.all(Array.from({ length: 100 }, () => servers[0].cutout("a.png", image)));
+      assert.equal(await inferencesOf(servers), before + 1);
+      const collapsed = answers.filter(({ cacheStatus }) => cacheStatus.includes("collapsed")).length;
+      const made = answers.filter(({ cacheStatus }) => cacheStatus.includes("stored")).length;
+      assert.equal(made, 1);
+      assert.ok(collapsed > 0);
+    });
+
+    await t.step("what one deletes, the others stop serving within CACHE_LOCAL_TTL_SECONDS", async () => {
+      const image = await discImage(21);
+      const path = `/cutouts/${digest(image)}`;
+      for (const server of servers) await server.cutout("a.png", image);
+      await Promise.all(servers.map((server) => server.settled()));
+      const deletion = await servers[0].fetch(`/cache/${digest(image)}`, {
+        method: "DELETE",
+        headers: { "X-Api-Key": ADMIN_TOKEN },
+      });
+      assert.equal((await deletion.json()).deleted, 2);
+      const status = async (server: TestServer) => {
+        const response = await server.fetch(path);
+        await response.body?.cancel();
+        return response.status;
+      };
+      assert.equal(await status(servers[0]), 404);
+      await new Promise((resolve) => setTimeout(resolve, 1050));
+      assert.deepEqual(await Promise.all(servers.map(status)), [404, 404, 404]);
+    });
+
+    await t.step("an instance that dies holding a lease delays the others by no more than the lease", async () => {
+      const image = await discImage(22);
+      const [dying, living] = [servers[0], servers[1]];
+      const lost = dying.cutout("a.png", image).then(() => "answered", () => "lost");
+      const leases = () => client.keys("cutcache:lease:*");
+      while ((await leases()).length === 0) { /* it is about to infer */ }
+      await dying.kill();
+      assert.equal(await lost, "lost");
+      const [lease] = await leases();
+      assert.ok(lease, "nobody released it");
+      assert.ok(await client.pTTL(lease) <= LEASE_MS);
+      const before = await living.inferences();
+      const { cacheStatus } = await living.cutout("a.png", image);
+      assert.match(cacheStatus, /fwd=miss; stored; detail=inference/);
+      assert.equal(await living.inferences(), before + 1);
+    });
+  } finally {
+    await client.close();
+    await Promise.all(servers.map((server) => server.stop()));
+  }
+});
