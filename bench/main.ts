@@ -9,8 +9,9 @@ import { fidelity } from "./fidelity.ts";
 import { hits } from "./hits.ts";
 import { pool } from "./pool.ts";
 import { soak } from "./soak.ts";
+import { throughput } from "./throughput.ts";
 
-const BENCHES: readonly Bench[] = [hits, pool, soak, backpressure, fidelity];
+const BENCHES: readonly Bench[] = [hits, throughput, pool, soak, backpressure, fidelity];
 const BY_DEFAULT = [hits];
 
 function usage(): string {

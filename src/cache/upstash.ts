@@ -184,7 +184,7 @@ export class UpstashStore implements Store {
 
   async probe(what: "reads" | "writes"): Promise<void> {
     const key = `${PREFIX}probe`;
-    await request(what === "reads" ? this.#reader.get(key) : this.#writer.set(key, "1", { ex: 60 }));
+    await request(what === "reads" ? this.#reader.get(key) : this.#writer.set(key, "1", { px: 1 }));
   }
 
   /** One round trip, also where the time to live slides. */

@@ -31,6 +31,7 @@ Deno.test("deno task request › cuts out a folder with the real server, and the
   }
   const second = await request(server, inDir, outDir);
   assert.match(second.stdout, /hits +4\b/);
+  assert.match(second.stdout, /saved +0\.3 MB not sent/);
   assert.equal(await server.inferences(), 4);
 
   await Deno.writeTextFile(`${inDir}/broken.png`, "no image");
