@@ -18,6 +18,8 @@ import { Predictor } from "./predictor.ts";
 /** In seconds; as long as anything is kept by caches (RFC 9111, section 5.3, of its time). */
 const ONE_YEAR = 31_536_000;
 
+const WARM_UP_AFTER_MS = 200;
+
 const STATIC = new URL("../static/", import.meta.url);
 
 async function main(): Promise<void> {
@@ -86,6 +88,11 @@ async function main(): Promise<void> {
       console.error(`\nTry it, in another terminal in this folder:\n\n  ${exampleRequest(address)}\n`);
     },
   }, (request) => app.fetch(request, {}, deferred));
+
+  // A request that has been waiting for the start is served first, and is the first run itself.
+  setTimeout(() => {
+    engine.warmUp().catch((error) => logger.warn("a first run of the model failed: {error}", { error: error.message }));
+  }, WARM_UP_AFTER_MS);
 
   const signal = await firstSignal("SIGINT", "SIGTERM");
   logger.info("{signal}: finishing requests and {pending} pending writes", { signal, pending: deferred.pending });

@@ -10,6 +10,9 @@ export interface BodyLimits {
 /** When to come again where too much is under way, in seconds: a few images' worth. */
 const RETRY_AFTER_SECONDS = 5;
 
+/** Up to here, in bytes, the runtime's own reading is quicker, and what it holds twice for a moment does not matter. */
+const SMALL = 1_048_576;
+
 /** Reads request bodies, and bounds what they take in memory together while their requests wait for a worker. */
 export class BodyIntake {
   readonly #limits: BodyLimits;
@@ -42,21 +45,20 @@ export class BodyIntake {
     }
   }
 
-  /** Into one buffer of the declared length: all at once by `arrayBuffer()`, a body would be in memory twice and more. */
+  /** A large one goes into a buffer of its declared length: `arrayBuffer()` has it in memory twice and more. */
   async #read(request: Request, account: { bytes: number }): Promise<Uint8Array<ArrayBuffer>> {
     const declared = Number(request.headers.get("Content-Length") ?? NaN);
     if (declared > this.#limits.maxBytes) throw this.#tooLarge();
+    if (declared <= Math.min(SMALL, this.#limits.maxBytes)) {
+      const body = new Uint8Array(await request.arrayBuffer());
+      this.#count(account, body.length);
+      return body;
+    }
     let body = new Uint8Array(Number.isSafeInteger(declared) ? declared : 65_536);
     let length = 0;
     for await (const chunk of request.body ?? []) {
       if (length + chunk.length > this.#limits.maxBytes) throw this.#tooLarge();
-      account.bytes += chunk.length;
-      this.#pendingBytes += chunk.length;
-      if (this.#pendingBytes > this.#limits.maxPendingBytes) {
-        throw new HttpError(503, "too_much_pending", "too many bytes of other requests wait to be worked on", {
-          "Retry-After": `${RETRY_AFTER_SECONDS}`,
-        });
-      }
+      this.#count(account, chunk.length);
       if (length + chunk.length > body.length) {
         body = new Uint8Array(body.buffer.transfer(Math.max(2 * body.length, length + chunk.length)));
       }
@@ -64,6 +66,15 @@ export class BodyIntake {
       length += chunk.length;
     }
     return body.subarray(0, length);
+  }
+
+  #count(account: { bytes: number }, bytes: number): void {
+    account.bytes += bytes;
+    this.#pendingBytes += bytes;
+    if (this.#pendingBytes <= this.#limits.maxPendingBytes) return;
+    throw new HttpError(503, "too_much_pending", "too many bytes of other requests wait to be worked on", {
+      "Retry-After": `${RETRY_AFTER_SECONDS}`,
+    });
   }
 
   #tooLarge(): HttpError {

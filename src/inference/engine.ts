@@ -106,11 +106,16 @@ export class Engine implements CutoutMaker {
   }
 
   /**
-   * Resolves once every model is loaded and has run.
+   * Resolves once every model is loaded.
    * @throws {Error} where one cannot be, for example because its manifest does not fit it.
    */
   async ready(): Promise<void> {
     await Promise.all(this.#runners.values().map((runner) => runner.ready()));
+  }
+
+  /** Runs every model that has not run yet, so that no request waits for what a first run does besides. */
+  async warmUp(): Promise<void> {
+    await Promise.all(this.#runners.values().map((runner) => runner.warmUp()));
   }
 
   status(): EngineStatus {

@@ -57,13 +57,21 @@ export class TestServer {
     }).spawn();
     const logs: LogLine[] = [];
     const listening = Promise.withResolvers<string>();
-    const errors = new Response(process.stderr).text();
+    const errors = (async () => {
+      let text = "";
+      for await (const piece of process.stderr.pipeThrough(new TextDecoderStream())) {
+        text += piece;
+        // The example for people, which is printed whatever the log's level.
+        const [address] = /http:\/\/[^\s/]+(?=\/predict)/.exec(text) ?? [];
+        if (address !== undefined) listening.resolve(address);
+      }
+      return text;
+    })();
     const reading = (async () => {
       const lines = process.stdout.pipeThrough(new TextDecoderStream()).pipeThrough(new TextLineStream());
       for await (const line of lines) {
         const log = JSON.parse(line) as LogLine;
         logs.push(log);
-        if (typeof log.address === "string") listening.resolve(log.address);
       }
       listening.reject(new Error(`the server ended: ${await errors}`));
     })();
