@@ -99,6 +99,12 @@ interface Made {
   readonly times: StageTimes;
 }
 
+/** A mask as a file and, where it was inferred, the cutout that was rendered with it. */
+interface Masked {
+  readonly mask: Uint8Array<ArrayBuffer>;
+  readonly cutout?: Cutout;
+}
+
 /** Between two looks at what another process is doing, in milliseconds; longer from look to look. */
 const FIRST_LOOK_MS = 25;
 const LAST_LOOK_MS = 250;
@@ -111,8 +117,7 @@ const LAST_LOOK_MS = 250;
 export class Predictor {
   readonly #parts: PredictorParts;
   readonly #cutouts = new Coalescer<Made>();
-  /** Inferences under way, by the key of their mask. */
-  readonly #inferences = new Coalescer<Cutout>();
+  readonly #masks = new Coalescer<Masked>();
   readonly #counts = { hits: {} as Record<string, number>, masks: 0, inferences: 0, collapsed: 0 };
 
   constructor(parts: PredictorParts) {
@@ -150,8 +155,8 @@ export class Predictor {
     }
     const work = { image, key, label: request.name ?? image };
     if (cacheUse === "bypass") {
-      const { times, ...file } = await this.#infer(request, request.signal);
-      const entry = await this.#entryOf(file.file, file.contentType);
+      const { file, contentType, times } = await this.#infer(request, request.signal);
+      const entry = await this.#entryOf(file, contentType);
       this.#counts.inferences++;
       return { entry: formed(entry, form), key, source: "inference", collapsed: false, cacheUse, timings: times };
     }
@@ -209,29 +214,14 @@ export class Predictor {
       request.waitUntil(cache.set(key, entry));
       return entry;
     };
-    const wanted = request.cacheUse === "refresh" ? { lease: NO_LEASE } : await this.#maskOrLease(maskId, signal);
-    let mask = "entry" in wanted ? wanted.entry.bytes : undefined;
-    if (mask === undefined) {
-      let own = false;
-      const cutout = await this.#inferences.run(maskId, async (inferenceSignal) => {
-        own = true;
-        const lease = "lease" in wanted ? wanted.lease : NO_LEASE;
-        try {
-          const made = await this.#infer(request, inferenceSignal);
-          const entry = await this.#entryOf(made.maskFile!, "image/png");
-          // Others are to find the mask when they find the lease free.
-          request.waitUntil(cache.set(maskId, entry).finally(() => release(lease, request.logger)));
-          return made;
-        } catch (error) {
-          request.waitUntil(release(lease, request.logger));
-          throw error;
-        }
-      }, signal);
-      if (own) {
-        request.logger.info("registering cache: {name}", { name: label });
-        return { entry: await keep(cutout.file, cutout.contentType), source: "inference", times: cutout.times };
-      }
-      mask = cutout.maskFile!;
+    let own = false;
+    const { mask, cutout } = await this.#masks.run(`${request.cacheUse ?? "default"} ${maskId}`, (maskSignal) => {
+      own = true;
+      return this.#findOrInferMask(request, maskId, maskSignal);
+    }, signal);
+    if (own && cutout !== undefined) {
+      request.logger.info("registering cache: {name}", { name: label });
+      return { entry: await keep(cutout.file, cutout.contentType), source: "inference", times: cutout.times };
     }
     const { file, contentType, times } = await engine.cutout({
       image: request.image,
@@ -244,13 +234,28 @@ export class Predictor {
     return { entry: await keep(file, contentType), source: "mask", times };
   }
 
+  async #findOrInferMask(request: PredictRequest, maskId: string, signal: AbortSignal): Promise<Masked> {
+    const { cache } = this.#parts;
+    const found = request.cacheUse === "refresh" ? { lease: NO_LEASE } : await this.#maskOrLease(maskId, signal);
+    if ("entry" in found) return { mask: found.entry.bytes };
+    try {
+      const cutout = await this.#infer(request, signal);
+      const mask = cutout.maskFile!;
+      const entry = await this.#entryOf(mask, "image/png");
+      // Others are to find the mask when they find the lease free.
+      request.waitUntil(cache.set(maskId, entry).finally(() => release(found.lease, request.logger)));
+      return { mask, cutout };
+    } catch (error) {
+      request.waitUntil(release(found.lease, request.logger));
+      throw error;
+    }
+  }
+
   /** The mask, or the right to infer it: where another process has that, its mask is waited for. */
   async #maskOrLease(maskId: string, signal: AbortSignal): Promise<{ entry: Entry } | { lease: Lease }> {
     const { cache, leaseMs, leaseWaitMs } = this.#parts;
     const until = performance.now() + leaseWaitMs;
     for (let lookMs = FIRST_LOOK_MS;; lookMs = Math.min(LAST_LOOK_MS, 1.5 * lookMs)) {
-      // An inference under way here has the lease, and has not reached the cache yet.
-      if (this.#inferences.has(maskId)) return { lease: NO_LEASE };
       const answer = await cache.getOrLease(maskId, leaseMs);
       if (answer !== undefined) return answer;
       if (performance.now() > until) return { lease: NO_LEASE };

@@ -12,7 +12,7 @@ import { defaultModel, withEngine } from "./support/engine.ts";
 import { discImage, paintImage } from "./support/images.ts";
 
 interface Parts {
-  predict(image: Uint8Array): Promise<Response>;
+  predict(image: Uint8Array, signal?: AbortSignal): Promise<Response>;
   deferred: DeferredWork;
   engine: Engine;
 }
@@ -40,13 +40,14 @@ async function withApp(
       bodies: new BodyIntake({ maxBytes: 1e7, maxPendingBytes: 1e8 }),
       logger,
     });
-    const predict = async (image: Uint8Array) =>
+    const predict = async (image: Uint8Array, signal?: AbortSignal) =>
       await app.request(
         "/predict",
         {
           method: "POST",
           headers: { "Content-Type": "application/json" },
           body: JSON.stringify({ file_path: "a.png", img_base64: image.toBase64() }),
+          signal,
         },
         {},
         deferred,
@@ -99,6 +100,33 @@ Deno.test("app › a write that fails is logged and counted, and the response is
       assert.equal(deferred.failed, 2);
     });
     assert.ok(logs.some(({ properties }) => properties.error === "disk full"));
+  });
+});
+
+Deno.test("app › a lease that comes when its request has gone is given back", async () => {
+  const asked = Promise.withResolvers<void>();
+  const granted = Promise.withResolvers<void>();
+  const released = Promise.withResolvers<void>();
+  const leasing: Store = {
+    name: "leasing",
+    get: () => Promise.resolve(undefined),
+    set: () => Promise.resolve(),
+    getOrLease: async () => {
+      asked.resolve();
+      await granted.promise;
+      return { lease: { release: () => Promise.resolve(released.resolve()) } };
+    },
+    ...nothingElse,
+  };
+  await withApp(leasing, async ({ predict, engine }) => {
+    const client = new AbortController();
+    const answering = predict(await discImage(2), client.signal);
+    await asked.promise;
+    client.abort();
+    assert.equal((await answering).status, 503);
+    granted.resolve();
+    await released.promise;
+    assert.equal(engine.status().inferences, 0);
   });
 });
 

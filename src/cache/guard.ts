@@ -92,23 +92,23 @@ export class GuardedStore implements Store {
   }
 
   delete(key: string): Promise<boolean> {
-    return this.#ask(this.#store.delete(key));
+    return this.#ask(() => this.#store.delete(key));
   }
 
   deleteImage(image: ImageId): Promise<number> {
-    return this.#ask(this.#store.deleteImage(image));
+    return this.#ask(() => this.#store.deleteImage(image));
   }
 
   clear(): Promise<number> {
-    return this.#ask(this.#store.clear());
+    return this.#ask(() => this.#store.clear());
   }
 
   list(limit: number): Promise<EntryInfo[]> {
-    return this.#ask(this.#store.list(limit));
+    return this.#ask(() => this.#store.list(limit));
   }
 
   stats(): Promise<StoreStats> {
-    return this.#ask(this.#store.stats());
+    return this.#ask(() => this.#store.stats());
   }
 
   close(): void {
@@ -128,9 +128,9 @@ export class GuardedStore implements Store {
   }
 
   /** What an operator asks for: tried whatever the breakers say, and failing in so many words. */
-  async #ask<T>(answer: Promise<T>): Promise<T> {
+  async #ask<T>(work: () => Promise<T>): Promise<T> {
     try {
-      return await deadline(answer, this.#options.writeTimeoutMs);
+      return await deadline(work(), this.#options.writeTimeoutMs);
     } catch (error) {
       throw new StoreUnavailableError(`${this.name} cannot be asked: ${messageOf(error)}`);
     }

@@ -109,9 +109,11 @@ export class UpstashStore implements Store {
     );
     if (token !== null) return { lease: this.#hold(leaseKey(key), token, milliseconds) };
     if (value === null) return undefined;
-    const entry = await this.#parse(key, value);
-    // What could not be read is deleted by now: the next try takes the lease.
-    return entry ? { entry } : await this.getOrLease(key, milliseconds);
+    const entry = parseEntry(value);
+    if (entry !== undefined) return { entry };
+    // Not as in #parse: where it cannot be deleted, it would be found again and again.
+    await this.delete(key);
+    return await this.getOrLease(key, milliseconds);
   }
 
   async set(key: string, entry: Entry): Promise<void> {
@@ -207,7 +209,7 @@ export class UpstashStore implements Store {
   /** The entry in a value; what is none of ours is deleted. */
   async #parse(key: string, value: unknown): Promise<Entry | undefined> {
     if (value === null) return undefined;
-    const entry = typeof value === "string" ? parseEntry(value) : undefined;
+    const entry = parseEntry(value);
     // A Redis that cannot be written keeps it, and it stays a miss.
     if (entry === undefined) await this.delete(key).catch(() => {});
     return entry;
@@ -246,7 +248,8 @@ function base64Length(bytes: number): number {
   return Math.ceil(bytes / 3) * 4;
 }
 
-function parseEntry(text: string): Entry | undefined {
+function parseEntry(text: unknown): Entry | undefined {
+  if (typeof text !== "string") return undefined;
   try {
     return decodeEntry(Uint8Array.fromBase64(text));
   } catch {

@@ -80,7 +80,7 @@ export class ModelRunner {
   }
 
   /**
-   * Runs the model on nothing, unless it has run: the first run compiles and allocates, and takes half as long again.
+   * Runs the model on nothing, in each of its workers, unless it has run: the first run compiles and allocates, and takes half as long again.
    * @throws {EngineError}
    */
   async warmUp(): Promise<void> {
@@ -88,7 +88,10 @@ export class ModelRunner {
     this.#used = true;
     const { width, height } = this.model.manifest.input;
     const tensor = new Float32Array(3 * width * height);
-    await this.#sessions.call("infer", { tensor }, { budget: { leftMs: this.#options.timeoutMs } });
+    const { workers, timeoutMs } = this.#options;
+    await Promise.all(Array.from({ length: workers }, () => {
+      return this.#sessions.call("infer", { tensor }, { budget: { leftMs: timeoutMs } });
+    }));
   }
 
   /** Loads the model. Where that does not end with threads, which not every platform can start, it goes on with one. */

@@ -90,6 +90,17 @@ Deno.test("guard › probes the store by itself, and uses it again when it is ba
   }, 10);
 });
 
+Deno.test("guard › what a store throws at once is a failure like any other", async () => {
+  const store = faultyStore(() => {
+    throw new Error("disk I/O error");
+  });
+  await withGuard(store, async (guard) => {
+    await assert.rejects(() => guard.get("a"), StoreUnavailableError);
+    await assert.rejects(() => guard.set("a", entry), StoreUnavailableError);
+    await assert.rejects(() => guard.stats(), StoreUnavailableError);
+  });
+});
+
 Deno.test("guard › what an operator asks for is tried whatever the breakers say, and fails in words", async () => {
   const store = faultyStore(gone);
   await withGuard(store, async (guard) => {

@@ -291,6 +291,17 @@ Deno.test("upstash store › a lease is renewed while its holder lives, and is n
     await client.close();
   }));
 
+Deno.test("upstash store › a corrupt value in a read-only Redis is an error, and not looked at for ever", () =>
+  withUpstash(async ({ store, redis, gateway }) => {
+    const client = await redis.client();
+    await client.set("cutcache:a", "corrupt");
+    await client.replicaOf("127.0.0.1", 1);
+    gateway.resetCounts();
+    await assert.rejects(() => store.getOrLease("a", 60_000), /READONLY/);
+    assert.equal(gateway.requests, 2);
+    await client.close();
+  }));
+
 Deno.test("upstash store › tokens of leases grow", () =>
   withUpstash(async ({ store, redis }) => {
     const client = await redis.client();
