@@ -1,4 +1,4 @@
-import type { Prediction } from "../predictor.ts";
+import type { CacheUse, Prediction } from "../predictor.ts";
 
 /** How a cutout was come by and how long it may be kept; `Cache-Control` is each route's own. */
 export function predictionHeaders(prediction: Prediction, now = Date.now()): Record<string, string> {
@@ -29,8 +29,9 @@ export function matchesEtag(ifNoneMatch: string | undefined, etag: string): bool
     ifNoneMatch.split(",").some((tag) => tag.trim().replace(/^W\//, "") === `"${etag}"`);
 }
 
-/** The directives of a `Cache-Control` field, in lower case and without their values (RFC 9111, section 5.2). */
-export function cacheDirectives(cacheControl: string | undefined): Set<string> {
-  const directives = cacheControl?.split(",") ?? [];
-  return new Set(directives.map((directive) => directive.split("=")[0].trim().toLowerCase()));
+/** What a request's `Cache-Control` field asks for (RFC 9111, section 5.2.1). */
+export function cacheUseOf(cacheControl: string | undefined): CacheUse {
+  const directives = cacheControl?.split(",").map((directive) => directive.split("=")[0].trim().toLowerCase());
+  if (directives?.includes("no-store")) return "bypass";
+  return directives?.includes("no-cache") ? "refresh" : "default";
 }

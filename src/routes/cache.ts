@@ -1,9 +1,10 @@
 import { type Context, Hono } from "hono";
-import { isImageId, partsOf } from "../cache/keys.ts";
+import { partsOf } from "../cache/keys.ts";
 import type { TieredStore } from "../cache/tiered.ts";
 import { type SecretToken, tokenOf } from "../http/auth.ts";
 import { HttpError } from "../http/errors.ts";
 import type { AppEnv } from "../http/job.ts";
+import { parseImageId } from "../http/parameters.ts";
 import type { Predictor } from "../predictor.ts";
 
 export interface CacheRouteOptions {
@@ -65,14 +66,7 @@ export function cacheRoute({ cache, predictor, adminToken }: CacheRouteOptions):
   });
 
   route.delete("/cache/:image", async (c) => {
-    const image = c.req.param("image").toLowerCase();
-    if (!isImageId(image)) {
-      throw new HttpError(
-        400,
-        "invalid_digest",
-        `${JSON.stringify(image.slice(0, 80))} is not a digest that GET /cache names`,
-      );
-    }
+    const image = parseImageId(c.req.param("image"));
     const deleted = await cache.deleteImage(image);
     c.var.logger.info("deleted {deleted} entries of {image}", { deleted, image });
     return c.json({ deleted });

@@ -1,8 +1,8 @@
 import { Hono } from "hono";
-import { type ImageId, isImageId } from "../cache/keys.ts";
 import { HttpError } from "../http/errors.ts";
-import { cacheDirectives, matchesEtag, predictionHeaders } from "../http/headers.ts";
+import { cacheUseOf, matchesEtag, predictionHeaders } from "../http/headers.ts";
 import type { AppEnv } from "../http/job.ts";
+import { faultsOf, parseImageId } from "../http/parameters.ts";
 import { defaultRenderOptions, type RenderOptions, renderOptionsSchema } from "../inference/render_options.ts";
 import type { Predictor } from "../predictor.ts";
 
@@ -21,18 +21,18 @@ export function cutoutsRoute({ predictor, maxAgeSeconds }: CutoutsRouteOptions):
   const cacheControl = `public, max-age=${maxAgeSeconds}, s-maxage=${maxAgeSeconds}, immutable`;
 
   route.get("/cutouts/:image", async (c) => {
-    const image = parseImage(c.req.param("image"));
+    const image = parseImageId(c.req.param("image"));
     const { model, render } = parseQuery(c.req.query());
-    const directives = cacheDirectives(c.req.header("Cache-Control"));
+    const cacheUse = cacheUseOf(c.req.header("Cache-Control"));
     const request = { model, render, logger: c.var.logger };
-    const prediction = directives.has("no-store")
+    const prediction = cacheUse === "bypass"
       ? undefined
-      : await predictor.find(image, request, directives.has("no-cache") ? "durable" : "all");
+      : await predictor.find(image, request, cacheUse === "refresh" ? "durable" : "all");
     if (prediction === undefined) {
       // Asked for again once the image has been posted, so nobody must remember this.
       throw new HttpError(404, "not_cached", "the cache has no such cutout; post the image to /predict", {
         "Cache-Control": "no-store",
-        "Cache-Status": directives.has("no-store") ? "Cutcache; fwd=bypass" : "Cutcache; fwd=miss",
+        "Cache-Status": cacheUse === "bypass" ? "Cutcache; fwd=bypass" : "Cutcache; fwd=miss",
       });
     }
     const { entry } = prediction;
@@ -53,16 +53,9 @@ export function cutoutsRoute({ predictor, maxAgeSeconds }: CutoutsRouteOptions):
   return route;
 }
 
-function parseImage(text: string): ImageId {
-  const image = text.toLowerCase();
-  if (isImageId(image)) return image;
-  throw new HttpError(400, "invalid_digest", `"${text.slice(0, 80)}" is not a SHA-256 digest in 64 hexadecimal digits`);
-}
-
 function parseQuery({ model, ...options }: Record<string, string>): { model?: string; render: RenderOptions } {
   if (Object.keys(options).length === 0) return { model, render: defaultRenderOptions };
   const parsed = renderOptionsSchema.safeParse(options);
   if (parsed.success) return { model, render: parsed.data };
-  const faults = parsed.error.issues.map(({ path, message }) => `${path.join(".") || "query"}: ${message}`);
-  throw new HttpError(422, "invalid_options", faults.join("; "));
+  throw new HttpError(422, "invalid_options", faultsOf(parsed.error, "query"));
 }

@@ -2,10 +2,11 @@ import { Hono } from "hono";
 import { z } from "zod";
 import type { BodyIntake } from "../http/body.ts";
 import { HttpError, toHttpError } from "../http/errors.ts";
-import { cacheDirectives, predictionHeaders } from "../http/headers.ts";
+import { cacheUseOf, predictionHeaders } from "../http/headers.ts";
 import { type AppEnv, logUnexpected } from "../http/job.ts";
+import { faultsOf } from "../http/parameters.ts";
 import { defaultRenderOptions, renderOptionsSchema } from "../inference/render_options.ts";
-import type { CacheUse, Form, Predictor, PredictRequest } from "../predictor.ts";
+import type { Form, Predictor, PredictRequest } from "../predictor.ts";
 
 export const predictRequestSchema = z.object({
   /** A name for the image, for logs and for `CACHE_KEY=file_path`; nothing is read from it. */
@@ -88,16 +89,10 @@ function parseBody(
   }
   const parsed = predictRequestSchema.safeParse(json);
   if (!parsed.success) {
-    const faults = parsed.error.issues.map(({ path, message }) => `${path.join(".") || "body"}: ${message}`);
-    throw new HttpError(422, "invalid_request", `${faults.join("; ")}; ${wanted}`);
+    throw new HttpError(422, "invalid_request", `${faultsOf(parsed.error, "body")}; ${wanted}`);
   }
   const { file_path: name, img_base64, model, options: render = defaultRenderOptions } = parsed.data;
   return { image: decodeBase64(img_base64), name, model, render };
-}
-
-function cacheUseOf(cacheControl: string | undefined): CacheUse {
-  const directives = cacheDirectives(cacheControl);
-  return directives.has("no-store") ? "bypass" : directives.has("no-cache") ? "refresh" : "default";
 }
 
 function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
