@@ -89,7 +89,7 @@ async function main(): Promise<void> {
     },
   }, (request) => app.fetch(request, {}, deferred));
 
-  // A request that has been waiting for the start is served first, and is the first run itself.
+  // A request that has been waiting for the start goes first, and is the first run itself.
   setTimeout(() => {
     engine.warmUp().catch((error) => logger.warn("a first run of the model failed: {error}", { error: error.message }));
   }, WARM_UP_AFTER_MS);

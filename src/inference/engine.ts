@@ -113,8 +113,12 @@ export class Engine implements CutoutMaker {
     await Promise.all(this.#runners.values().map((runner) => runner.ready()));
   }
 
-  /** Runs every model that has not run yet, so that no request waits for what a first run does besides. */
+  /**
+   * Runs every model that has not run yet, so that no request waits for what a first run does besides. Requests that are
+   * here already go first.
+   */
   async warmUp(): Promise<void> {
+    await this.#misses.onIdle();
     await Promise.all(this.#runners.values().map((runner) => runner.warmUp()));
   }
 

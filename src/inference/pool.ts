@@ -2,6 +2,9 @@ import type { Logger } from "@logtape/logtape";
 import { EngineError, ImageError } from "./errors.ts";
 import type { Call, Input, Operations, Reply, Value } from "./rpc.ts";
 
+/** Starts one more worker without permissions, which ends with the one that is being prepared. */
+export type SpawnCompanion = (name: string, url: string) => Worker;
+
 /** Calls one operation of one worker; fails with `deadline_exceeded` after `timeoutMs`. */
 export type CallWorker<Ops extends Operations> = <Op extends keyof Ops & string>(
   op: Op,
@@ -20,7 +23,7 @@ export interface PoolOptions<Ops extends Operations> {
    * Makes a new worker ready for calls. A worker that misses its deadline in here is replaced, and its successor prepared
    * with the next `attempt` (from 1 on).
    */
-  prepare?: (call: CallWorker<Ops>, attempt: number) => Promise<void>;
+  prepare?: (call: CallWorker<Ops>, attempt: number, spawn: SpawnCompanion) => Promise<void>;
   logger: Logger;
 }
 
@@ -121,6 +124,7 @@ export class WorkerPool<Ops extends Operations> {
       await prepare?.(
         (op, input, timeoutMs, transfer) => slot.call(op, input, timeoutMs, transfer) as never,
         attempt,
+        (name, url) => slot.spawnCompanion(name, url),
       );
     } catch (error) {
       const late = error instanceof EngineError && error.code === "deadline_exceeded";
@@ -171,6 +175,7 @@ class Slot {
   /** Why the worker is no more, once it is. */
   ended?: EngineError;
   #worker: Worker;
+  readonly #companions: Worker[] = [];
   #nextId = 0;
   #settle?: { id: number; resolve(value: unknown): void; reject(error: unknown): void };
 
@@ -197,17 +202,26 @@ class Slot {
     return promise.finally(() => clearTimeout(timer));
   }
 
+  spawnCompanion(name: string, url: string): Worker {
+    const companion = startSandboxed(name, url);
+    this.#companions.push(companion);
+    companion.onerror = (event) => {
+      event.preventDefault();
+      if (!this.#companions.includes(companion)) return;
+      this.end(new EngineError("worker_failed", `the ${name} worker failed: ${event.message}`));
+    };
+    return companion;
+  }
+
   end(reason: EngineError): void {
     this.ended ??= reason;
-    this.#worker.terminate();
+    for (const worker of [this.#worker, ...this.#companions.splice(0)]) worker.terminate();
     this.#settle?.reject(reason);
     this.#settle = undefined;
   }
 
   #start(name: string, url: string): Worker {
-    // No permissions: what an image makes a decoder do, it does without files, network or environment.
-    const options: WorkerOptions = { type: "module", name, deno: { permissions: "none" } };
-    const worker = new Worker(url, options);
+    const worker = startSandboxed(name, url);
     worker.onmessage = ({ data }: MessageEvent<Reply>) => this.#receive(name, data);
     worker.onerror = (event) => {
       event.preventDefault();
@@ -226,4 +240,9 @@ class Slot {
     else if ("imageError" in reply) reject(new ImageError(reply.imageError.code, reply.imageError.message));
     else reject(new EngineError("worker_failed", `the ${name} worker failed: ${reply.failure}`));
   }
+}
+
+/** No permissions: what an image makes a decoder do, it does without files, network or environment. */
+function startSandboxed(name: string, url: string): Worker {
+  return new Worker(url, { type: "module", name, deno: { permissions: "none" } } as WorkerOptions);
 }

@@ -1,7 +1,7 @@
 import type { Logger } from "@logtape/logtape";
 import ortWasm from "onnxruntime-web/ort-wasm-simd-threaded.wasm" with { type: "bytes" };
 import type { Model } from "./manifest.ts";
-import { type Budget, type CallWorker, WorkerPool } from "./pool.ts";
+import { type Budget, type CallWorker, type SpawnCompanion, WorkerPool } from "./pool.ts";
 import type { Inferred, SessionOperations } from "./session.ts";
 
 export interface RunnerOptions {
@@ -15,6 +15,8 @@ export interface RunnerOptions {
   url: string;
   logger: Logger;
 }
+
+const THREAD_WORKER = import.meta.resolve("./thread_worker.ts");
 
 /** One model and the workers that run it. */
 export class ModelRunner {
@@ -33,7 +35,7 @@ export class ModelRunner {
       name: `${model.manifest.name} session`,
       url: options.url,
       size: options.workers,
-      prepare: (call, attempt) => this.#prepare(call, attempt),
+      prepare: (call, attempt, spawn) => this.#prepare(call, attempt, spawn),
       logger: options.logger,
     });
   }
@@ -80,7 +82,8 @@ export class ModelRunner {
   }
 
   /**
-   * Runs the model on nothing, in each of its workers, unless it has run: the first run compiles and allocates, and takes half as long again.
+   * Runs the model on nothing, in each of its workers, unless it has run: the first run compiles and
+   * allocates, and takes half as long again.
    * @throws {EngineError}
    */
   async warmUp(): Promise<void> {
@@ -95,7 +98,7 @@ export class ModelRunner {
   }
 
   /** Loads the model. Where that does not end with threads, which not every platform can start, it goes on with one. */
-  async #prepare(call: CallWorker<SessionOperations>, attempt: number): Promise<void> {
+  async #prepare(call: CallWorker<SessionOperations>, attempt: number, spawn: SpawnCompanion): Promise<void> {
     const { timeoutMs, logger } = this.#options;
     const { manifest, bytes } = this.model;
     if (attempt > 1 && this.#threads > 1) {
@@ -104,9 +107,15 @@ export class ModelRunner {
     }
     // Copies to give away: sent as they are, they would be copied twice on the way.
     const [wasmBinary, model] = [ortWasm.slice(), bytes.slice()];
-    await call("start", { wasmBinary, model, manifest, threads: this.#threads }, timeoutMs, [
+    const threads = Array.from({ length: this.#threads - 1 }, () => {
+      const { port1, port2 } = new MessageChannel();
+      spawn(`${manifest.name} thread`, THREAD_WORKER).postMessage(port1, [port1]);
+      return port2;
+    });
+    await call("start", { wasmBinary, model, manifest, threads }, timeoutMs, [
       wasmBinary.buffer,
       model.buffer,
+      ...threads,
     ]);
   }
 }

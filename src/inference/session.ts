@@ -3,13 +3,15 @@ import { leaveGarbage } from "./garbage.ts";
 import type { Manifest } from "./manifest.ts";
 import type { Operations, Output } from "./rpc.ts";
 import { type Mask, postprocess } from "./steps.ts";
+import { type ThreadPort, useThreads } from "./threads.ts";
 
 export interface SessionInput {
   /** The WASM build of ONNX Runtime (`ort-wasm-simd-threaded.wasm`). */
   readonly wasmBinary: Uint8Array<ArrayBuffer>;
   readonly model: Uint8Array<ArrayBuffer>;
   readonly manifest: Manifest;
-  readonly threads: number;
+  /** A port to each thread besides the worker's own. */
+  readonly threads: readonly ThreadPort[];
 }
 
 export interface InferInput {
@@ -31,9 +33,10 @@ export const sessionOperations = {
   async start(input: SessionInput): Promise<Output<undefined>> {
     manifest = input.manifest;
     ort.env.wasm.wasmBinary = input.wasmBinary;
-    ort.env.wasm.numThreads = input.threads;
+    ort.env.wasm.numThreads = 1 + input.threads.length;
     ort.env.logLevel = "error";
     reserveMemory();
+    useThreads(input.threads);
     session = await ort.InferenceSession.create(input.model, {
       executionProviders: ["wasm"],
       // Threads that wait for each other sleep instead of spinning: on a machine with more to do than cores, spinning
