@@ -48,6 +48,8 @@ export interface FileRequest {
   /** The model's name; the default one where it is not given. */
   readonly model?: string;
   readonly render: RenderOptions;
+  /** The name the image came under: for the logs, and for `CACHE_KEY=file_path`. */
+  readonly name?: string;
   /** The form of the answer; without it, the file as it is. */
   readonly form?: Form;
   readonly logger: Logger;
@@ -55,8 +57,6 @@ export interface FileRequest {
 
 export interface PredictRequest extends FileRequest {
   readonly image: Uint8Array<ArrayBuffer>;
-  /** The name the image came under: for the logs, and for `CACHE_KEY=file_path`. */
-  readonly name?: string;
   readonly cacheUse?: CacheUse;
   /** Aborted when nobody waits for the answer any more. */
   readonly signal?: AbortSignal;
@@ -70,6 +70,7 @@ export type Timings = { hash?: number; cache?: number } & StageTimes;
 export interface Prediction {
   /** The file, or its form. */
   readonly entry: Entry;
+  readonly image: ImageId;
   /** The file's key in the cache. */
   readonly key: string;
   /** The tier that had the file; `mask` where only the mask was known; `inference` where nothing was. */
@@ -136,7 +137,7 @@ export class Predictor {
     const timings: Timings = {};
     const key = await this.#keyOf(image, request);
     const found = await timed(timings, "cache", () => this.#find(key, request.form, reach));
-    return found && this.#hit(key, found, image, request, timings);
+    return found && this.#hit(image, key, found, request, timings);
   }
 
   /**
@@ -151,14 +152,22 @@ export class Predictor {
     const key = await this.#keyOf(image, request);
     if (cacheUse === "default") {
       const found = await timed(timings, "cache", () => this.#find(key, form, "all"));
-      if (found !== undefined) return this.#hit(key, found, request.name ?? image, request, timings);
+      if (found !== undefined) return this.#hit(image, key, found, request, timings);
     }
     const work = { image, key, label: request.name ?? image };
     if (cacheUse === "bypass") {
       const { file, contentType, times } = await this.#infer(request, request.signal);
       const entry = await this.#entryOf(file, contentType);
       this.#counts.inferences++;
-      return { entry: formed(entry, form), key, source: "inference", collapsed: false, cacheUse, timings: times };
+      return {
+        entry: formed(entry, form),
+        image,
+        key,
+        source: "inference",
+        collapsed: false,
+        cacheUse,
+        timings: times,
+      };
     }
     // A request for a new answer must not be given one that was begun before it.
     const flight = `${cacheUse} ${key}`;
@@ -172,16 +181,16 @@ export class Predictor {
     if (collapsed) {
       request.logger.info("cache hit: {name}", { name: work.label, tier: "collapsed" });
       this.#counts.collapsed++;
-      return { entry, key, source, collapsed, cacheUse, timings };
+      return { entry, image, key, source, collapsed, cacheUse, timings };
     }
     this.#counts[source === "mask" ? "masks" : "inferences"]++;
-    return { entry, key, source, collapsed, cacheUse, timings: { ...timings, ...times } };
+    return { entry, image, key, source, collapsed, cacheUse, timings: { ...timings, ...times } };
   }
 
-  #hit(key: string, found: Found, name: string, request: FileRequest, timings: Timings): Prediction {
-    request.logger.info("cache hit: {name}", { name, tier: found.tier });
+  #hit(image: ImageId, key: string, found: Found, request: FileRequest, timings: Timings): Prediction {
+    request.logger.info("cache hit: {name}", { name: request.name ?? image, tier: found.tier });
     this.#counts.hits[found.tier] = (this.#counts.hits[found.tier] ?? 0) + 1;
-    return { ...found, key, source: found.tier, collapsed: false, cacheUse: "default", timings };
+    return { ...found, image, key, source: found.tier, collapsed: false, cacheUse: "default", timings };
   }
 
   /** The file in the form asked for, which memory may have ready. */

@@ -12,7 +12,9 @@ import { defaultModel, withEngine } from "./support/engine.ts";
 import { discImage, paintImage } from "./support/images.ts";
 
 interface Parts {
-  predict(image: Uint8Array, signal?: AbortSignal): Promise<Response>;
+  /** Sends an image, or a body as it is. */
+  predict(imageOrBody: Uint8Array | string, signal?: AbortSignal): Promise<Response>;
+  cache: TieredStore;
   deferred: DeferredWork;
   engine: Engine;
 }
@@ -40,19 +42,19 @@ async function withApp(
       bodies: new BodyIntake({ maxBytes: 1e7, maxPendingBytes: 1e8 }),
       logger,
     });
-    const predict = async (image: Uint8Array, signal?: AbortSignal) =>
+    const predict = async (sent: Uint8Array | string, signal?: AbortSignal) =>
       await app.request(
         "/predict",
         {
           method: "POST",
           headers: { "Content-Type": "application/json" },
-          body: JSON.stringify({ file_path: "a.png", img_base64: image.toBase64() }),
+          body: typeof sent === "string" ? sent : JSON.stringify({ file_path: "a.png", img_base64: sent.toBase64() }),
           signal,
         },
         {},
         deferred,
       );
-    await use({ predict, deferred, engine });
+    await use({ predict, cache, deferred, engine });
     await deferred.settled();
   }, { logger, ...options });
 }
@@ -173,3 +175,37 @@ async function withLogs(use: (logs: LogRecord[]) => Promise<void>): Promise<void
     await reset();
   }
 }
+
+Deno.test("app › a body that comes again is answered without being parsed, decoded or encoded", () =>
+  withApp(undefined, async ({ predict, cache, engine }) => {
+    const image = await discImage(1);
+    const first = new Uint8Array(await (await predict(image)).arrayBuffer());
+    const calls = { parse: 0, fromBase64: 0, toBase64: 0 };
+    const { parse } = JSON;
+    const { fromBase64 } = Uint8Array;
+    const { toBase64 } = Uint8Array.prototype;
+    JSON.parse = (...args) => (calls.parse++, parse(...args));
+    Uint8Array.fromBase64 = (...args) => (calls.fromBase64++, fromBase64.apply(Uint8Array, args));
+    const body = JSON.stringify({ file_path: "a.png", img_base64: image.toBase64() });
+    Uint8Array.prototype.toBase64 = function (...args) {
+      calls.toBase64++;
+      return toBase64.apply(this, args);
+    };
+    try {
+      const again = await predict(body);
+      assert.match(again.headers.get("Cache-Status")!, /hit; detail=memory/);
+      assert.deepEqual(new Uint8Array(await again.arrayBuffer()), first);
+      assert.deepEqual(calls, { parse: 0, fromBase64: 0, toBase64: 0 });
+      // What is no longer there is made again from the same body.
+      await cache.clear();
+      const made = await predict(body);
+      assert.match(made.headers.get("Cache-Status")!, /fwd=miss; stored; detail=inference/);
+      assert.deepEqual(new Uint8Array(await made.arrayBuffer()), first);
+      assert.deepEqual([calls.parse, calls.fromBase64], [1, 1]);
+      assert.equal(engine.status().inferences, 2);
+    } finally {
+      Object.assign(JSON, { parse });
+      Object.assign(Uint8Array, { fromBase64 });
+      Object.assign(Uint8Array.prototype, { toBase64 });
+    }
+  }));

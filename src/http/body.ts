@@ -34,7 +34,7 @@ export class BodyIntake {
    */
   async take<Parsed, Result>(
     request: Request,
-    parse: (body: Uint8Array<ArrayBuffer>) => Parsed,
+    parse: (body: Uint8Array<ArrayBuffer>) => Parsed | Promise<Parsed>,
     work: (parsed: Parsed) => Promise<Result>,
   ): Promise<Result> {
     const account = { bytes: 0 };

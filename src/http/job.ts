@@ -25,8 +25,9 @@ export function job(logger: Logger): MiddlewareHandler<AppEnv> {
     c.set("jobId", jobId);
     c.set("logger", jobLogger);
     jobLogger[level]("START {method} {path}", { method: c.req.method, path: c.req.path });
-    await next();
+    // Set before there is a response: Hono would make a stream of its body to change its headers.
     c.header("X-Request-Id", jobId);
+    await next();
     const elapsed = Number((performance.now() - started).toFixed(3));
     jobLogger[level]("END {status}, elapsed_time [ms]: {elapsed_time [ms]}", {
       status: c.res.status,
