@@ -4,6 +4,7 @@ import { z } from "zod";
 import { type ImageId, sha256, type Sha256Hex } from "../cache/keys.ts";
 import type { BodyIntake } from "../http/body.ts";
 import { HttpError, toHttpError } from "../http/errors.ts";
+import { decodeBase64, mediaTypeOf } from "../http/fields.ts";
 import { cacheUseOf, predictionHeaders } from "../http/headers.ts";
 import { type AppEnv, logUnexpected } from "../http/job.ts";
 import { faultsOf } from "../http/parameters.ts";
@@ -103,7 +104,7 @@ export function predictRoute({ predictor, bodies }: PredictRouteOptions): Hono<A
 
 /** @throws {HttpError} 415 where the body is said to be anything but JSON. */
 function refuseOtherTypes(contentType: string | undefined): void {
-  const mediaType = contentType?.split(";")[0].trim().toLowerCase();
+  const mediaType = mediaTypeOf(contentType);
   if (mediaType === undefined || mediaType === "application/json" || mediaType.endsWith("+json")) return;
   throw new HttpError(415, "unsupported_content_type", `the body is ${mediaType}; send application/json`);
 }
@@ -121,16 +122,7 @@ function parseBody(body: Uint8Array<ArrayBuffer>): Pick<PredictRequest, "image" 
     throw new HttpError(422, "invalid_request", `${faultsOf(parsed.error, "body")}; ${wanted}`);
   }
   const { file_path: name, img_base64, model, options: render = defaultRenderOptions } = parsed.data;
-  return { image: decodeBase64(img_base64), name, model, render };
-}
-
-function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
-  const prefix = /^data:[^,]{0,200},/.exec(text)?.[0] ?? "";
-  try {
-    return Uint8Array.fromBase64(prefix === "" ? text : text.slice(prefix.length));
-  } catch {
-    throw new HttpError(400, "invalid_base64", "img_base64 is not base64 (RFC 4648)");
-  }
+  return { image: decodeBase64(img_base64, "img_base64"), name, model, render };
 }
 
 const ANSWER = ['{"status":"ok","img_none_bg_base64":"', '"}'].map((text) => new TextEncoder().encode(text));

@@ -1,0 +1,78 @@
+import { HttpError } from "./errors.ts";
+
+/** A file as a form brings it. */
+export interface FormFile {
+  /** As its sender named it. */
+  readonly name: string;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** What a body says, field by field; a number or truth value of JSON as its text. */
+export type Fields = ReadonlyMap<string, string | FormFile>;
+
+const NOTATIONS = "multipart/form-data, application/x-www-form-urlencoded or application/json";
+
+/** The media type of a `Content-Type` field, in lower case and without parameters. */
+export function mediaTypeOf(contentType: string | undefined): string | undefined {
+  return contentType?.split(";")[0].trim().toLowerCase();
+}
+
+/**
+ * Reads a form (RFC 7578, or the URL standard's urlencoded) or a flat JSON object; all three say the same.
+ * @throws {HttpError} 415 `unsupported_content_type`, 422 `invalid_json`, `invalid_form`, `invalid_request`.
+ */
+export async function parseFields(contentType: string | undefined, body: Uint8Array<ArrayBuffer>): Promise<Fields> {
+  const mediaType = mediaTypeOf(contentType);
+  if (mediaType === "application/json" || mediaType?.endsWith("+json")) return fieldsOfJson(body);
+  if (mediaType === "multipart/form-data" || mediaType === "application/x-www-form-urlencoded") {
+    return await fieldsOfForm(contentType!, body);
+  }
+  throw new HttpError(415, "unsupported_content_type", `the body is ${mediaType ?? "of no type"}; send ${NOTATIONS}`);
+}
+
+async function fieldsOfForm(contentType: string, body: Uint8Array<ArrayBuffer>): Promise<Fields> {
+  let form: FormData;
+  try {
+    form = await new Response(body, { headers: { "Content-Type": contentType } }).formData();
+  } catch {
+    throw new HttpError(422, "invalid_form", `the body is not the form that its Content-Type announces`);
+  }
+  const fields = new Map<string, string | FormFile>();
+  for (const [name, value] of form) {
+    if (fields.has(name)) throw new HttpError(422, "invalid_request", `${name}: is there more than once`);
+    fields.set(name, typeof value === "string" ? value : { name: value.name, bytes: await value.bytes() });
+  }
+  return fields;
+}
+
+function fieldsOfJson(body: Uint8Array<ArrayBuffer>): Fields {
+  let json: unknown;
+  try {
+    json = JSON.parse(new TextDecoder().decode(body));
+  } catch {
+    throw new HttpError(422, "invalid_json", "the body is not JSON");
+  }
+  if (typeof json !== "object" || json === null || Array.isArray(json)) {
+    throw new HttpError(422, "invalid_request", "the body is not a JSON object");
+  }
+  const fields = new Map<string, string | FormFile>();
+  for (const [name, value] of Object.entries(json)) {
+    if (value === null) continue;
+    if (typeof value === "object") throw new HttpError(422, "invalid_request", `${name}: is neither text nor a number`);
+    fields.set(name, String(value));
+  }
+  return fields;
+}
+
+/**
+ * Decodes base64 (RFC 4648), with or without a `data:…;base64,` prefix (RFC 2397).
+ * @throws {HttpError} 400 `invalid_base64`.
+ */
+export function decodeBase64(text: string, field: string): Uint8Array<ArrayBuffer> {
+  const prefix = /^data:[^,]{0,200},/.exec(text)?.[0] ?? "";
+  try {
+    return Uint8Array.fromBase64(prefix === "" ? text : text.slice(prefix.length));
+  } catch {
+    throw new HttpError(400, "invalid_base64", `${field} is not base64 (RFC 4648)`);
+  }
+}
