@@ -5,9 +5,11 @@ import { type AppEnv, job, logUnexpected } from "./http/job.ts";
 import { aboutRoute, type AboutRouteOptions } from "./routes/about.ts";
 import { cacheRoute, type CacheRouteOptions } from "./routes/cache.ts";
 import { cutoutsRoute, type CutoutsRouteOptions } from "./routes/cutouts.ts";
+import { rembgRoute, type RembgRouteOptions } from "./routes/rembg.ts";
 import { predictRoute, type PredictRouteOptions } from "./routes/predict.ts";
 
-export interface AppParts extends AboutRouteOptions, PredictRouteOptions, CutoutsRouteOptions, CacheRouteOptions {
+export interface AppParts
+  extends AboutRouteOptions, PredictRouteOptions, CutoutsRouteOptions, CacheRouteOptions, RembgRouteOptions {
   logger: Logger;
 }
 
@@ -18,6 +20,7 @@ export function createApp(parts: AppParts): Hono<AppEnv> {
   app.route("/", aboutRoute(parts));
   app.route("/", predictRoute(parts));
   app.route("/", cutoutsRoute(parts));
+  app.route("/", rembgRoute(parts));
   app.route("/", cacheRoute(parts));
 
   app.notFound((c) => c.json({ error: { code: "not_found", message: `there is nothing at ${c.req.path}` } }, 404));

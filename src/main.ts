@@ -161,10 +161,7 @@ async function openDurableStore(config: Config, logger: Logger): Promise<Guarded
 
 /** One line of shell that sends a picture of this repository and writes its cutout. */
 function exampleRequest(address: string): string {
-  return `base64 < tests/fixtures/coffee.jpg | tr -d '\\n' | ` +
-    `sed 's/.*/{"file_path":"coffee.jpg","img_base64":"&"}/' | ` +
-    `curl -s -H 'Content-Type: application/json' --data-binary @- ${address}/predict | ` +
-    `sed 's/.*"img_none_bg_base64":"\\([^"]*\\)".*/\\1/' | base64 -d > cutout.png`;
+  return `curl -sf --data-binary @tests/fixtures/coffee.jpg ${address}/cutouts -o cutout.png`;
 }
 
 /** Resolves with the first of these signals; a second one ends the process as usual. */

@@ -48,7 +48,7 @@ export interface FileRequest {
   /** The model's name; the default one where it is not given. */
   readonly model?: string;
   readonly render: RenderOptions;
-  /** The name the image came under: for the logs, and for `CACHE_KEY=file_path`. */
+  /** The name the image came under, for the logs. */
   readonly name?: string;
   /** The form of the answer; without it, the file as it is. */
   readonly form?: Form;
@@ -57,6 +57,8 @@ export interface FileRequest {
 
 export interface PredictRequest extends FileRequest {
   readonly image: Uint8Array<ArrayBuffer>;
+  /** What the image is known by where the cache is keyed by name (`CACHE_KEY=file_path`). */
+  readonly keyName?: string;
   readonly cacheUse?: CacheUse;
   /** Aborted when nobody waits for the answer any more. */
   readonly signal?: AbortSignal;
@@ -286,9 +288,9 @@ export class Predictor {
     return cutoutKey(this.#parts.engine.modelVersion(model), image, await digestOf(render));
   }
 
-  async #identify({ image, name }: PredictRequest): Promise<ImageId> {
-    if (this.#parts.keyBy === "file_path" && name !== undefined) {
-      return `name:${await sha256(new TextEncoder().encode(name))}`;
+  async #identify({ image, keyName }: PredictRequest): Promise<ImageId> {
+    if (this.#parts.keyBy === "file_path" && keyName !== undefined) {
+      return `name:${await sha256(new TextEncoder().encode(keyName))}`;
     }
     return await sha256(image);
   }

@@ -1,6 +1,7 @@
 import { ImageError } from "./errors.ts";
 import { decontaminate, refineAlpha } from "./refine.ts";
 import type { Bounds, HexColour, Margin, RenderOptions } from "./render_options.ts";
+import { openByCross } from "./smooth.ts";
 import { resampleGray, resampleRgba } from "./resample.ts";
 import type { Mask, Pixels } from "./steps.ts";
 
@@ -14,6 +15,9 @@ export interface Box {
 
 /** Alpha from which on a pixel belongs to the subject's box, of 255: masks are seldom quite empty. */
 const VISIBLE = 13;
+
+/** As rembg has them (`post_process` of its bg.py): the standard deviation, in pixels, and the least alpha that stays. */
+const SMOOTH = { sigma: 2, middle: 127 };
 
 /**
  * Makes an image and its mask into what the options ask for; `image` is used up. With `channels: "alpha"`, the alpha of
@@ -31,6 +35,10 @@ export function compose(
     alpha = refineAlpha(image, alpha, mask);
     // Before feathering: feathered pixels would be unmixed with an alpha that is not theirs.
     decontaminate(image, alpha, mask);
+  }
+  if (options.smooth) {
+    alpha = blur(openByCross(alpha, image.width, image.height), image.width, image.height, SMOOTH.sigma);
+    for (let i = 0; i < alpha.length; i++) alpha[i] = alpha[i] < SMOOTH.middle ? 0 : 255;
   }
   if (options.threshold !== undefined) {
     for (let i = 0; i < alpha.length; i++) alpha[i] = alpha[i] >= options.threshold ? 255 : 0;

@@ -73,6 +73,11 @@ export const renderOptionsSchema = z.strictObject({
   margin: marginSchema.optional(),
   /** `alpha`: the mask alone, as a grayscale image. */
   channels: z.enum(["rgba", "alpha"]).default("rgba"),
+  /**
+   * Takes specks and hairs off the mask and makes its edge smooth and hard, as rembg's post-processing does: opened, blurred
+   * (σ = 2 pixels of the input) and cut in the middle.
+   */
+  smooth: flag.default(false),
   /** Alpha at and above this (1 to 255) becomes opaque, below it transparent. */
   threshold: z.coerce.number().int().min(1).max(255).optional(),
   /** Softens the edge: the standard deviation of a Gaussian, in pixels of the input. */

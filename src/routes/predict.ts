@@ -76,6 +76,7 @@ export function predictRoute({ predictor, bodies }: PredictRouteOptions): Hono<A
         if (found !== undefined) return found;
         const prediction = await predictor.predict({
           ...request,
+          keyName: request.name,
           form: json,
           cacheUse,
           signal: c.req.raw.signal,

@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
 import { blur, compose, fit, subjectBox } from "../../src/inference/compose.ts";
+import { decode } from "../../src/inference/decode.ts";
+import { decodeMask } from "../../src/inference/encode.ts";
 import { ImageError } from "../../src/inference/errors.ts";
 import { renderOptionsSchema } from "../../src/inference/render_options.ts";
 import type { Mask, Pixels } from "../../src/inference/steps.ts";
+import { fixture } from "../support/images.ts";
 
 const limits = { maxPixels: 1_000_000 };
 const options = (given: Record<string, unknown> = {}) => renderOptionsSchema.parse(given);
@@ -146,4 +149,25 @@ Deno.test("subjectBox › encloses what can be seen", () => {
   image.data[(6 * 9 + 4) * 4 + 3] = 20;
   image.data[3] = 5;
   assert.deepEqual(subjectBox(image), { left: 3, top: 2, width: 2, height: 5 });
+});
+
+Deno.test("compose › smooth makes of a mask what rembg's post-processing makes of it", async () => {
+  const known = decodeMask(fixture("astronaut.rembg-u2netp.mask.png"));
+  const expected = await decode(fixture("astronaut.rembg-ppm.mask.png"), limits);
+  const { width, height } = known;
+  const { data } = compose(plain(width, height), known, options({ smooth: true, channels: "alpha" }), limits);
+  let different = 0;
+  for (let i = 0; i < width * height; i++) {
+    const alpha = data[i * 4 + 3];
+    assert.ok(alpha === 0 || alpha === 255);
+    if (alpha !== expected.data[i * 4]) different++;
+  }
+  // The blur here is made of box blurs: it differs from the Gaussian by parts of a grey level.
+  assert.ok(different / (width * height) < 0.001, `${different} pixels differ`);
+});
+
+Deno.test("compose › smooth takes away what is thinner than three pixels", () => {
+  const mask = maskOf(40, 20, (x, y) => x === 5 || (x > 15 && x < 35 && y > 4 && y < 16) ? 255 : 0);
+  const { data } = compose(plain(40, 20), mask, options({ smooth: true }), limits);
+  assert.deepEqual([data[(10 * 40 + 5) * 4 + 3], data[(10 * 40 + 25) * 4 + 3]], [0, 255]);
 });

@@ -62,7 +62,7 @@ export class TestServer {
       for await (const piece of process.stderr.pipeThrough(new TextDecoderStream())) {
         text += piece;
         // The example for people, which is printed whatever the log's level.
-        const [address] = /http:\/\/[^\s/]+(?=\/predict)/.exec(text) ?? [];
+        const [address] = /http:\/\/[^\s/]+(?=\/cutouts)/.exec(text) ?? [];
         if (address !== undefined) listening.resolve(address);
       }
       return text;

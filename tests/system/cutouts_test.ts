@@ -1,0 +1,156 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { decode } from "../../src/inference/decode.ts";
+import { discImage, fixture } from "../support/images.ts";
+import { TestServer } from "../support/server.ts";
+
+const limits = { maxPixels: 1_000_000 };
+const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
+
+/** The code of an error, whose message must say more. */
+async function codeOf(response: Response): Promise<string> {
+  const { code, detail } = await response.json();
+  assert.ok(detail.length > 10, detail);
+  return code;
+}
+
+Deno.test("cutouts › every way of sending one image gives the same file, and one inference", async (t) => {
+  await using server = await TestServer.start();
+  const image = fixture("coffee.jpg");
+  const form = (fields: Record<string, string | File>) => {
+    const data = new FormData();
+    for (const [name, value] of Object.entries(fields)) data.set(name, value);
+    return data;
+  };
+  const json = (fields: Record<string, string>) => JSON.stringify(fields);
+  const ways: [what: string, body: BodyInit, contentType?: string][] = [
+    ["the image itself", image, "image/jpeg"],
+    ["the image itself, of no type", image],
+    ["as curl --data-binary calls it", image, "application/x-www-form-urlencoded"],
+    ["as httpie calls it", image, "application/json"],
+    ["multipart", form({ file: new File([image], "Crème & Kaffee.jpg") })],
+    ["JSON", json({ image_base64: image.toBase64() }), "application/json"],
+    ["JSON, a data URL", json({ image_base64: `data:image/jpeg;base64,${image.toBase64()}` }), "application/json"],
+    [
+      "urlencoded",
+      new URLSearchParams({ image_base64: image.toBase64() }).toString(),
+      "application/x-www-form-urlencoded",
+    ],
+  ];
+  const files = new Set<string>();
+  for (const [what, body, contentType] of ways) {
+    await t.step(what, async () => {
+      const headers: Record<string, string> = contentType === undefined ? {} : { "Content-Type": contentType };
+      const response = await server.fetch("/cutouts", { method: "POST", body, headers });
+      assert.equal(response.status, 200);
+      assert.equal(response.headers.get("Content-Type"), "image/png");
+      assert.equal(response.headers.get("Location"), `/cutouts/${sha256(image)}`);
+      const disposition = response.headers.get("Content-Disposition")!;
+      if (what === "multipart") {
+        assert.match(disposition, /^inline; filename="Cr.me & Kaffee\.png"; filename\*=UTF-8''Cr%C3%A8me/i);
+      } else {
+        assert.equal(disposition, "inline; filename=cutout.png");
+      }
+      const file = await response.bytes();
+      files.add(sha256(file));
+      const got = await server.fetch(response.headers.get("Location")!);
+      assert.equal(sha256(await got.bytes()), sha256(file));
+    });
+  }
+  assert.equal(files.size, 1);
+  assert.equal(await server.inferences(), 1);
+});
+
+Deno.test("cutouts › options come from the query or the form, the format also from Accept", async (t) => {
+  await using server = await TestServer.start();
+  const image = await discImage(1);
+  const post = (path: string, headers: Record<string, string> = {}) =>
+    server.fetch(path, { method: "POST", body: image, headers });
+  const cases: [what: string, response: Promise<Response>, type: string, location: string][] = [
+    ["the query", post("/cutouts?format=webp&size=32x"), "image/webp", "?format=webp&size=32x"],
+    ["Accept", post("/cutouts", { Accept: "image/webp" }), "image/webp", "?format=webp"],
+    ["its weights", post("/cutouts", { Accept: "image/png;q=0.5, image/jpeg" }), "image/jpeg", "?format=jpeg"],
+    ["its wildcards", post("/cutouts", { Accept: "text/html, image/*;q=0.1" }), "image/png", ""],
+    ["format before Accept", post("/cutouts?format=png", { Accept: "image/webp" }), "image/png", ""],
+  ];
+  for (const [what, pending, type, query] of cases) {
+    await t.step(what, async () => {
+      const response = await pending;
+      assert.equal(response.status, 200);
+      assert.equal(response.headers.get("Content-Type"), type);
+      assert.match(response.headers.get("Vary")!, /\bAccept\b/);
+      const location = new URL(response.headers.get("Location")!, server.url);
+      const [got, wanted] = [location.searchParams, new URLSearchParams(query)].map((query) => [...query].sort());
+      assert.deepEqual(got, wanted);
+      const file = await response.bytes();
+      const known = await server.fetch(`${location.pathname}${location.search}`);
+      assert.deepEqual([known.status, await known.bytes()], [200, file]);
+    });
+  }
+  await t.step("a form", async () => {
+    const form = new FormData();
+    form.set("file", new File([image], "disc.png"));
+    form.set("size", "16x16");
+    form.set("crop", "true");
+    const response = await server.fetch("/cutouts", { method: "POST", body: form });
+    const { width, height } = await decode(await response.bytes(), limits);
+    assert.ok(Math.max(width, height) === 16);
+    assert.match(response.headers.get("Content-Disposition")!, /filename=disc\.png/);
+  });
+  assert.equal(await server.inferences(), 1);
+});
+
+Deno.test("cutouts › what cannot be served is refused with a code and what would be right", async (t) => {
+  await using server = await TestServer.start();
+  const image = await discImage(1);
+  const base64 = image.toBase64();
+  const json = (fields: unknown) => ({ body: JSON.stringify(fields), type: "application/json" });
+  const form = new FormData();
+  form.set("file", "just text");
+  const cases: [status: number, code: string, body: BodyInit, type?: string, path?: string, accept?: string][] = [
+    [422, "no_image", ""],
+    [422, "no_image", json({ size: "10x" }).body, "application/json"],
+    [422, "several_images", json({ image_base64: base64, image_url: "http://a.example/" }).body, "application/json"],
+    [422, "invalid_json", "{", "application/json"],
+    [422, "invalid_request", "[]", "application/json"],
+    [422, "invalid_request", json({ image_base64: base64, size: { width: 1 } }).body, "application/json"],
+    [422, "invalid_request", form],
+    [422, "invalid_form", "no form", "multipart/form-data; boundary=x"],
+    [422, "invalid_options", image, "image/png", "/cutouts?sise=10x"],
+    [422, "invalid_options", image, "image/png", "/cutouts?size=huge"],
+    [422, "invalid_request", json({ image_base64: base64, size: "9x" }).body, "application/json", "/cutouts?size=8x"],
+    [422, "unknown_model", image, "image/png", "/cutouts?model=u3net"],
+    [400, "invalid_base64", json({ image_base64: "!" }).body, "application/json"],
+    [400, "invalid_image", new Uint8Array([0xff, 0xd8, 0xff, 0, 1, 2, 3]), "image/jpeg"],
+    [403, "image_urls_off", json({ image_url: "http://a.example/" }).body, "application/json"],
+    [406, "not_acceptable", image, "image/png", "/cutouts", "text/html"],
+    [415, "unsupported_content_type", "some text", "text/plain"],
+  ];
+  for (const [status, code, body, type, path = "/cutouts", accept] of cases) {
+    await t.step(`${status} ${code}`, async () => {
+      const headers = { ...(type && { "Content-Type": type }), ...(accept && { Accept: accept }) };
+      const response = await server.fetch(path, { method: "POST", body, headers });
+      assert.deepEqual([response.status, await codeOf(response)], [status, code]);
+    });
+  }
+  const wrong = await server.fetch("/cutouts", { method: "PUT", body: image });
+  assert.deepEqual([wrong.status, wrong.headers.get("Allow"), await codeOf(wrong)], [
+    405,
+    "POST",
+    "method_not_allowed",
+  ]);
+  assert.equal(await server.inferences(), 0);
+});
+
+Deno.test("cutouts › CACHE_KEY=file_path is for /predict alone", async () => {
+  await using server = await TestServer.start({ CACHE_KEY: "file_path" });
+  const locations = await Promise.all([1, 2].map(async (seed) => {
+    const form = new FormData();
+    form.set("file", new File([await discImage(seed)], "same.png"));
+    const response = await server.fetch("/cutouts", { method: "POST", body: form });
+    await response.body?.cancel();
+    return response.headers.get("Location");
+  }));
+  assert.notEqual(locations[0], locations[1]);
+  assert.equal(await server.inferences(), 2);
+});

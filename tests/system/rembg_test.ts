@@ -1,0 +1,97 @@
+import assert from "node:assert/strict";
+import { decode } from "../../src/inference/decode.ts";
+import { fixture } from "../support/images.ts";
+import { TestServer } from "../support/server.ts";
+
+const limits = { maxPixels: 1_000_000 };
+
+/** As `requests.post(url, files={"file": …}, data={…})` of Python sends it. */
+function post(server: TestServer, data: Record<string, string>, query = ""): Promise<Response> {
+  const form = new FormData();
+  form.set("file", new File([fixture("astronaut.jpg")], "astronaut.jpg"));
+  for (const [name, value] of Object.entries(data)) form.set(name, value);
+  return server.fetch(`/api/remove${query}`, { method: "POST", body: form });
+}
+
+Deno.test("rembg › its parameters do what they do there", async (t) => {
+  await using server = await TestServer.start();
+  const pixels = async (response: Response) => {
+    assert.deepEqual([response.status, response.headers.get("Content-Type")], [200, "image/png"]);
+    return await decode(await response.bytes(), limits);
+  };
+  const plain = await pixels(await post(server, {}));
+  const corner = [...plain.data.subarray(0, 4)];
+  await t.step("none: a cutout of the image's size", () => {
+    assert.deepEqual([plain.width, plain.height], [512, 512]);
+    assert.ok(corner[3] < 13, "the corner is background");
+  });
+  await t.step("om: the mask alone", async () => {
+    const mask = await pixels(await post(server, { om: "true" }));
+    for (let i = 0; i < mask.data.length; i += 4096) assert.equal(mask.data[i], plain.data[i + 3]);
+  });
+  await t.step("ppm: a hard edge, also from the query", async () => {
+    for (const response of [await post(server, { ppm: "True".toLowerCase() }), await post(server, {}, "?ppm=1")]) {
+      const { data } = await pixels(response);
+      assert.ok(data.every((value, i) => i % 4 !== 3 || value === 0 || value === 255));
+    }
+  });
+  await t.step("bgc: red, green, blue, alpha", async () => {
+    assert.deepEqual([...(await pixels(await post(server, { bgc: "0, 255,0,255" }))).data.subarray(3, 4)], [255]);
+    const [red, green, blue, alpha] = (await pixels(await post(server, { bgc: "0,255,0,128" }))).data;
+    assert.ok(alpha >= 128 && alpha < 145 && green > red && green > blue);
+  });
+  await t.step("model, and parameters that mean nothing without alpha matting", async () => {
+    await (await post(server, { model: "u2netp", a: "false", af: "240", ab: "10", ae: "10", extras: "{}" })).bytes();
+  });
+  assert.equal(await server.inferences(), 1);
+});
+
+Deno.test("rembg › what cannot be served is refused by its name, in FastAPI's shape", async (t) => {
+  await using server = await TestServer.start();
+  const cases: [name: string, value: string][] = [
+    ["a", "true"],
+    ["vm", "1"],
+    ["dc", "on"],
+    ["extras", '{"sam_prompt": []}'],
+    ["bgc", "red"],
+    ["bgc", "0,0,256,255"],
+    ["om", "perhaps"],
+    ["af", "300"],
+    ["unheard_of", "1"],
+  ];
+  for (const [name, value] of cases) {
+    await t.step(`${name}=${value}`, async () => {
+      const response = await post(server, { [name]: value });
+      assert.equal(response.status, 422);
+      const { detail: [{ loc, msg }] } = await response.json();
+      assert.ok(loc.join(" ").includes(name) || msg.includes(name), JSON.stringify({ loc, msg }));
+    });
+  }
+  await t.step("no file", async () => {
+    const response = await server.fetch("/api/remove", { method: "POST", body: new URLSearchParams({ om: "true" }) });
+    assert.equal(response.status, 422);
+    assert.deepEqual((await response.json()).detail[0], {
+      loc: ["body", "file"],
+      msg: "Field required",
+      type: "missing",
+    });
+  });
+  await t.step("a model that is not here", async () => {
+    const response = await post(server, { model: "isnet-anime" });
+    assert.equal(response.status, 422);
+    assert.match((await response.json()).detail, /"isnet-anime".*u2netp/);
+  });
+  await t.step("GET: no url; a url, while none are fetched", async () => {
+    const none = await server.fetch("/api/remove");
+    assert.deepEqual([none.status, (await none.json()).detail[0].loc], [422, ["query", "url"]]);
+    const off = await server.fetch("/api/remove?url=http://a.example/cat.jpg");
+    assert.equal(off.status, 403);
+    assert.match((await off.json()).detail, /ALLOW_IMAGE_URLS/);
+  });
+  await t.step("another method: 405", async () => {
+    const response = await server.fetch("/api/remove", { method: "DELETE" });
+    assert.deepEqual([response.status, response.headers.get("Allow")], [405, "GET, HEAD, POST"]);
+    await response.body?.cancel();
+  });
+  assert.equal(await server.inferences(), 0);
+});
