@@ -78,7 +78,7 @@ export class PublicImageFetcher implements ImageFetcher {
       const response = await this.#request(url, signal);
       try {
         const { statusCode, headers: { location } } = response;
-        if (!REDIRECTS.has(statusCode!) || location === undefined) return await this.#read(response);
+        if (!REDIRECTS.has(statusCode!) || location === undefined) return await this.#read(response, signal);
         url = parseRedirect(location, url);
       } finally {
         // Closes the connection, wherever reading has stopped.
@@ -136,7 +136,7 @@ export class PublicImageFetcher implements ImageFetcher {
     throw failed("the name of the image's host cannot be resolved");
   }
 
-  async #read(response: IncomingMessage): Promise<Uint8Array<ArrayBuffer>> {
+  async #read(response: IncomingMessage, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
     const { statusCode, headers } = response;
     if (statusCode! < 200 || statusCode! > 299) throw failed(`the image's host answers with status ${statusCode}`);
     const encoding = headers["content-encoding"] ?? "identity";
@@ -163,6 +163,8 @@ export class PublicImageFetcher implements ImageFetcher {
     } finally {
       this.#pendingBytes -= length;
     }
+    // A body without a declared length ends when the connection does, and giving it up looks like its end.
+    signal.throwIfAborted();
     if (length === 0) throw failed("the image's host sends nothing");
     if (length < declared) throw failed("the image's host broke off before its end");
     return body.subarray(0, length);

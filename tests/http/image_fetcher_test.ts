@@ -170,7 +170,7 @@ Deno.test("image fetcher › a certificate must be the name's, whatever the addr
   const { cert, private: key } = await generate([{ name: "commonName", value: "images.test" }], {
     keyType: "ec",
     extensions: [
-      { name: "basicConstraints", cA: false },
+      { name: "basicConstraints", cA: true },
       { name: "subjectAltName", altNames: [{ type: 2, value: "images.test" }] },
     ],
   });
@@ -266,7 +266,12 @@ Deno.test("image fetcher › no such name and no such host are failures of one k
 
 Deno.test("image fetcher › the time is bounded before the head, within it, within the body and over redirects", async () => {
   const head = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n";
-  for (const begun of ["", head, `${head}\r\nimage`]) {
+  const bodies = [
+    `${head}\r\nimage`,
+    "HTTP/1.1 200 OK\r\n\r\nimage",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nim",
+  ];
+  for (const begun of ["", head, ...bodies]) {
     await using host = new RawHost(begun, { end: false });
     await assert.rejects(fetcher({ timeoutMs: 50 }).fetch(host.url), { status: 504, code: "image_url_timeout" }, begun);
     // Where the time was over before there was a connection, there is none to be closed.
