@@ -21,8 +21,8 @@ export function getPinned(url: URL, options: PinnedRequestOptions): Promise<http
   const name = url.hostname.replace(/\.$/, "");
   const { promise, resolve, reject } = Promise.withResolvers<http.IncomingMessage>();
   const request = (secure ? https : http).request({
-    // With `agent: false`, NODE_USE_ENV_PROXY would put a proxy in between that connects to what it likes.
-    agent: secure ? new https.Agent() : new http.Agent(),
+    // Without this, NODE_USE_ENV_PROXY would put a proxy in between, and that connects to what it likes.
+    agent: new (secure ? https : http).Agent({ proxyEnv: {} }),
     host: address,
     port: portOf(url),
     path: url.pathname + url.search,

@@ -22,6 +22,18 @@ const closedToAll = () => fetcher({ policy: new AddressPolicy() });
 const image = () => new Response(IMAGE, { headers: { "Content-Type": "image/png" } });
 const redirect = (location: string, status = 302) => new Response(null, { status, headers: { Location: location } });
 
+/** In PEM, signed with its own key. */
+async function certificate(name: string): Promise<{ cert: string; key: string }> {
+  const { cert, private: key } = await generate([{ name: "commonName", value: name }], {
+    keyType: "ec",
+    extensions: [
+      { name: "basicConstraints", cA: true },
+      { name: "subjectAltName", altNames: [{ type: 2, value: name }] },
+    ],
+  });
+  return { cert, key };
+}
+
 /** Something at the same port of an address that must not be reached. */
 const forbidden = ({ port }: { port: number }) => new RawHost("", { hostname: "127.0.0.2", port });
 
@@ -167,13 +179,7 @@ Deno.test("image fetcher › a redirect to a closed address, another scheme or w
 });
 
 Deno.test("image fetcher › a certificate must be the name's, whatever the address; https is not left for http", async () => {
-  const { cert, private: key } = await generate([{ name: "commonName", value: "images.test" }], {
-    keyType: "ec",
-    extensions: [
-      { name: "basicConstraints", cA: true },
-      { name: "subjectAltName", altNames: [{ type: 2, value: "images.test" }] },
-    ],
-  });
+  const { cert, key } = await certificate("images.test");
   await using plain = new RawHost();
   await using host = new ImageHost(
     ({ url }) => new URL(url).pathname === "/plain" ? redirect(plain.url) : image(),
@@ -293,4 +299,23 @@ Deno.test("image fetcher › stops when whoever asked has gone, and lets the hos
   await assert.rejects(fetching, { name: "AbortError" });
   await host.closed;
   assert.equal(images.pendingBytes, 0);
+});
+
+Deno.test("image fetcher › needs no more than the start task allows, and uses no proxy that the environment names", async () => {
+  const { cert, key } = await certificate("images.test");
+  await using secure = new ImageHost(image, { tls: { cert, key } });
+  await using plain = new ImageHost(image);
+  await using proxy = new RawHost();
+  await using names = await NameServer.start({ "images.test": () => ["127.0.0.1"] });
+  const script = new URL("../support/fetch_once.ts", import.meta.url).pathname;
+  for (const url of [`http://images.test:${plain.port}/`, `https://images.test:${secure.port}/`]) {
+    for (const NO_PROXY of ["", "images.test"]) {
+      const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+        args: ["run", "--no-prompt", "-P=start", script, url, `${names.address.port}`, cert],
+        env: { HTTP_PROXY: proxy.url, HTTPS_PROXY: proxy.url, NO_PROXY, NODE_USE_ENV_PROXY: "1", NO_COLOR: "1" },
+      }).output();
+      assert.equal(new TextDecoder().decode(stdout), `${IMAGE.length}\n`, new TextDecoder().decode(stderr));
+    }
+  }
+  assert.equal(proxy.connections, 0);
 });
