@@ -259,6 +259,14 @@ Deno.test("image fetcher › hosts that fail are told from images that do", asyn
   }
 });
 
+Deno.test("image fetcher › a host whose body is not wanted is let go", async () => {
+  for (const status of ["404 Not Found", "302 Found\r\nLocation: ftp://127.0.0.1/"]) {
+    await using host = new RawHost(`HTTP/1.1 ${status}\r\nContent-Length: 100\r\n\r\nimage`, { end: false });
+    await assert.rejects(fetcher().fetch(host.url), { name: "HttpError" });
+    await host.closed;
+  }
+});
+
 Deno.test("image fetcher › no such name and no such host are failures of one kind each", async () => {
   await using names = await NameServer.start({});
   const images = fetcher({ nameServer: names.address });
