@@ -1,6 +1,7 @@
 import type { Logger } from "@logtape/logtape";
 import { Hono } from "hono";
 import { toHttpError } from "./http/errors.ts";
+import type { ImageFetcher } from "./http/image_urls.ts";
 import { type AppEnv, job, logUnexpected } from "./http/job.ts";
 import { aboutRoute, type AboutRouteOptions } from "./routes/about.ts";
 import { cacheRoute, type CacheRouteOptions } from "./routes/cache.ts";
@@ -11,6 +12,8 @@ import { predictRoute, type PredictRouteOptions } from "./routes/predict.ts";
 export interface AppParts
   extends AboutRouteOptions, PredictRouteOptions, CutoutsRouteOptions, CacheRouteOptions, RembgRouteOptions {
   logger: Logger;
+  /** Where there is none, no image is fetched from an address. */
+  imageUrls?: ImageFetcher;
 }
 
 /** The HTTP application. It is given its parts and an execution context (`app.fetch(request, {}, context)`). */

@@ -75,6 +75,18 @@ export const settings = z.object({
   MAX_PENDING_BYTES: integer(1).default(268_435_456).describe(
     "Bodies of all requests under way together, in bytes; the request that goes beyond is answered 503 with `Retry-After`.",
   ),
+  ALLOW_IMAGE_URLS: z.stringbool().default(false).describe(
+    "Whether requests may name an image by its address on the public Internet, to be fetched from here: `true` or `false`.",
+  ),
+  IMAGE_URL_NETWORKS: z.string().default("").transform((list) =>
+    list.split(",").map((item) => item.trim()).filter(Boolean)
+  )
+    .pipe(z.array(z.union([z.cidrv4(), z.cidrv6()], "is not a list of networks"))).describe(
+      "Networks of your own that images may be fetched from as well, at any port, separated by commas, such as `10.1.0.0/16`; whoever may send requests can have everything there asked.",
+    ),
+  IMAGE_URL_TIMEOUT_MS: integer(1).default(10_000).describe(
+    "How long fetching an image may take, redirects included, in milliseconds; then the request is answered 504.",
+  ),
   MAX_PIXELS: integer(1).default(25_000_000).describe(
     "Largest image, in pixels (width × height), checked before it is decoded; a larger one is answered 413.",
   ),

@@ -11,8 +11,10 @@ import { DeferredWork } from "./deferred.ts";
 import { Engine } from "./inference/engine.ts";
 import { loadModel, type Model } from "./inference/manifest.ts";
 import { configureLogging } from "./log.ts";
+import { AddressPolicy } from "./http/addresses.ts";
 import { SecretToken } from "./http/auth.ts";
 import { BodyIntake } from "./http/body.ts";
+import { PublicImageFetcher } from "./http/image_fetcher.ts";
 import { Predictor } from "./predictor.ts";
 
 /** In seconds; as long as anything is kept by caches (RFC 9111, section 5.3, of its time). */
@@ -70,6 +72,7 @@ async function main(): Promise<void> {
     adminToken: config.ADMIN_TOKEN === undefined ? undefined : new SecretToken(config.ADMIN_TOKEN),
     maxAgeSeconds: ttlSeconds || ONE_YEAR,
     bodies: new BodyIntake({ maxBytes: config.MAX_BODY_BYTES, maxPendingBytes: config.MAX_PENDING_BYTES }),
+    imageUrls: imageFetcher(config),
     logger,
   });
 
@@ -125,6 +128,16 @@ async function loadModels({ MODEL_PATH, MODEL_MANIFEST, MODELS }: Config): Promi
     MODELS.map((name) => loadModel(new URL(`models/${name}.onnx`, STATIC), new URL(`models/${name}.json`, STATIC))),
   );
   return [first, ...others];
+}
+
+function imageFetcher(config: Config): PublicImageFetcher | undefined {
+  if (!config.ALLOW_IMAGE_URLS) return undefined;
+  return new PublicImageFetcher({
+    policy: new AddressPolicy(config.IMAGE_URL_NETWORKS),
+    maxBytes: config.MAX_BODY_BYTES,
+    maxPendingBytes: config.MAX_PENDING_BYTES,
+    timeoutMs: config.IMAGE_URL_TIMEOUT_MS,
+  });
 }
 
 async function openDurableStore(config: Config, logger: Logger): Promise<GuardedStore | undefined> {

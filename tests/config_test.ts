@@ -31,6 +31,15 @@ Deno.test("config › Redis needs an address and a token", () => {
   assert.equal(read({ UPSTASH_REDIS_REST_URL, UPSTASH_REDIS_REST_TOKEN: "t" }).UPSTASH_REDIS_REST_TOKEN, "t");
 });
 
+Deno.test("config › networks for images are a list in CIDR notation", () => {
+  assert.deepEqual(read({}).IMAGE_URL_NETWORKS, []);
+  const { IMAGE_URL_NETWORKS } = read({ IMAGE_URL_NETWORKS: "10.1.0.0/16, fd12::/16" });
+  assert.deepEqual(IMAGE_URL_NETWORKS, ["10.1.0.0/16", "fd12::/16"]);
+  for (const wrong of ["10.1.0.0", "10.1/16", "0x0a.0.0.0/8", "10.0.0.0/33", "intranet"]) {
+    assert.throws(() => read({ IMAGE_URL_NETWORKS: wrong }), /is not a list of networks/, wrong);
+  }
+});
+
 Deno.test("config › the README's table of settings is the one that config.ts describes", async () => {
   const readme = await Deno.readTextFile(new URL("../README.md", import.meta.url));
   const cells = (text: string) =>

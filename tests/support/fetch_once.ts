@@ -1,0 +1,14 @@
+/** Fetches one image as the server does, and prints its length: `fetch_once.ts URL PORT-OF-NAME-SERVER CERTIFICATE`. */
+import { AddressPolicy } from "../../src/http/addresses.ts";
+import { PublicImageFetcher } from "../../src/http/image_fetcher.ts";
+
+const [url, port, certificate] = Deno.args;
+const fetcher = new PublicImageFetcher({
+  policy: new AddressPolicy(["127.0.0.1/32"]),
+  maxBytes: 1_000_000,
+  maxPendingBytes: 1_000_000,
+  timeoutMs: 60_000,
+  nameServer: { ipAddr: "127.0.0.1", port: Number(port) },
+  certificateAuthorities: [certificate],
+});
+console.log((await fetcher.fetch(url)).length);
