@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { blur, compose, fit, subjectBox } from "../../src/inference/compose.ts";
+import { blur, compose } from "../../src/inference/compose.ts";
 import { ImageError } from "../../src/inference/errors.ts";
+import { fit, subjectBox } from "../../src/inference/geometry.ts";
 import { renderOptionsSchema } from "../../src/inference/render_options.ts";
 import type { Mask, Pixels } from "../../src/inference/steps.ts";
 
