@@ -6,8 +6,10 @@ import { aboutRoute, type AboutRouteOptions } from "./routes/about.ts";
 import { cacheRoute, type CacheRouteOptions } from "./routes/cache.ts";
 import { cutoutsRoute, type CutoutsRouteOptions } from "./routes/cutouts.ts";
 import { predictRoute, type PredictRouteOptions } from "./routes/predict.ts";
+import { removebgRoute, type RemovebgRouteOptions } from "./routes/removebg.ts";
 
-export interface AppParts extends AboutRouteOptions, PredictRouteOptions, CutoutsRouteOptions, CacheRouteOptions {
+export interface AppParts
+  extends AboutRouteOptions, PredictRouteOptions, CutoutsRouteOptions, CacheRouteOptions, RemovebgRouteOptions {
   logger: Logger;
 }
 
@@ -19,6 +21,7 @@ export function createApp(parts: AppParts): Hono<AppEnv> {
   app.route("/", predictRoute(parts));
   app.route("/", cutoutsRoute(parts));
   app.route("/", cacheRoute(parts));
+  app.route("/", removebgRoute(parts));
 
   app.notFound((c) => c.json({ error: { code: "not_found", message: `there is nothing at ${c.req.path}` } }, 404));
   app.onError((error, c) => {

@@ -21,7 +21,7 @@ export interface Layout extends Size {
 }
 
 /** Alpha from which on a pixel belongs to the subject's box, of 255: masks are seldom quite empty. */
-const VISIBLE = 13;
+export const VISIBLE = 13;
 
 /** The smallest box around everything visible; undefined where nothing is. */
 export function visibleBox({ data, width, height }: Pixels): Box | undefined {

@@ -156,6 +156,8 @@ export const renderOptionsSchema = z.strictObject({
   threshold: z.coerce.number().int().min(1).max(255).optional(),
   /** Softens the edge: the standard deviation of a Gaussian, in pixels of the input. */
   feather: number(0, 100).default(0),
+  /** Whether only the subject's edge may be translucent: what is translucent within it becomes opaque. */
+  solid: flag.default(false),
   /** Moves the mask's edge to where the image has it, and takes the old background's colour out of its pixels. */
   refine: flag.default(false),
 }).transform((given) => {
