@@ -6,11 +6,18 @@ import { type AppEnv, job, logUnexpected } from "./http/job.ts";
 import { aboutRoute, type AboutRouteOptions } from "./routes/about.ts";
 import { cacheRoute, type CacheRouteOptions } from "./routes/cache.ts";
 import { cutoutsRoute, type CutoutsRouteOptions } from "./routes/cutouts.ts";
-import { rembgRoute, type RembgRouteOptions } from "./routes/rembg.ts";
 import { predictRoute, type PredictRouteOptions } from "./routes/predict.ts";
+import { rembgRoute, type RembgRouteOptions } from "./routes/rembg.ts";
+import { removebgRoute, type RemovebgRouteOptions } from "./routes/removebg.ts";
 
 export interface AppParts
-  extends AboutRouteOptions, PredictRouteOptions, CutoutsRouteOptions, CacheRouteOptions, RembgRouteOptions {
+  extends
+    AboutRouteOptions,
+    PredictRouteOptions,
+    CutoutsRouteOptions,
+    RembgRouteOptions,
+    RemovebgRouteOptions,
+    CacheRouteOptions {
   logger: Logger;
   /** Where there is none, no image is fetched from an address. */
   imageUrls?: ImageFetcher;
@@ -25,6 +32,7 @@ export function createApp(parts: AppParts): Hono<AppEnv> {
   app.route("/", cutoutsRoute(parts));
   app.route("/", rembgRoute(parts));
   app.route("/", cacheRoute(parts));
+  app.route("/", removebgRoute(parts));
 
   app.notFound((c) => c.json({ error: { code: "not_found", message: `there is nothing at ${c.req.path}` } }, 404));
   app.onError((error, c) => {

@@ -5,6 +5,7 @@ import { cutoutKey, type ImageId, maskKey, sha256 } from "./cache/keys.ts";
 import type { Entry, EntryOrLease, Lease, Store } from "./cache/store.ts";
 import type { Found, Reach } from "./cache/tiered.ts";
 import type { Cutout, CutoutMaker, StageTimes } from "./inference/engine.ts";
+import { ImageError, RENDER_ERRORS } from "./inference/errors.ts";
 import { canonicalRenderOptions, type RenderOptions } from "./inference/render_options.ts";
 
 /** What the predictor needs of a cache: a store that can say which of its tiers had an entry, and its first tier. */
@@ -59,6 +60,8 @@ export interface PredictRequest extends FileRequest {
   readonly image: Uint8Array<ArrayBuffer>;
   /** What the image is known by where the cache is keyed by name (`CACHE_KEY=file_path`). */
   readonly keyName?: string;
+  /** The file of the picture that `render.background_image` names. */
+  readonly background?: Uint8Array<ArrayBuffer>;
   readonly cacheUse?: CacheUse;
   /** Aborted when nobody waits for the answer any more. */
   readonly signal?: AbortSignal;
@@ -156,10 +159,14 @@ export class Predictor {
       const found = await timed(timings, "cache", () => this.#find(key, form, "all"));
       if (found !== undefined) return this.#hit(image, key, found, request, timings);
     }
+    if (request.render.background_image !== undefined && request.background === undefined) {
+      throw new ImageError("background_missing", "background_image names a picture that did not come with the request");
+    }
     const work = { image, key, label: request.name ?? image };
     if (cacheUse === "bypass") {
-      const { file, contentType, times } = await this.#infer(request, request.signal);
-      const entry = await this.#entryOf(file, contentType);
+      const cutout = await this.#infer(request, request.signal);
+      const { times } = cutout;
+      const entry = await this.#entryOf(cutout);
       this.#counts.inferences++;
       return {
         entry: formed(entry, form),
@@ -220,29 +227,44 @@ export class Predictor {
   ): Promise<Made> {
     const { cache, engine } = this.#parts;
     const maskId = maskKey(engine.modelVersion(request.model), image);
-    const keep = async (file: Uint8Array<ArrayBuffer>, contentType: string): Promise<Entry> => {
-      const entry = await this.#entryOf(file, contentType);
+    const keep = async (cutout: Cutout): Promise<Entry> => {
+      const entry = await this.#entryOf(cutout);
       request.waitUntil(cache.set(key, entry));
       return entry;
     };
-    let own = false;
-    const { mask, cutout } = await this.#masks.run(`${request.cacheUse ?? "default"} ${maskId}`, (maskSignal) => {
-      own = true;
-      return this.#findOrInferMask(request, maskId, maskSignal);
-    }, signal);
-    if (own && cutout !== undefined) {
+    const { mask, cutout } = await this.#mask(request, maskId, signal);
+    if (cutout !== undefined) {
       request.logger.info("registering cache: {name}", { name: label });
-      return { entry: await keep(cutout.file, cutout.contentType), source: "inference", times: cutout.times };
+      return { entry: await keep(cutout), source: "inference", times: cutout.times };
     }
-    const { file, contentType, times } = await engine.cutout({
+    const rendered = await engine.cutout({
       image: request.image,
+      background: request.background,
       model: request.model,
       render: request.render,
       maskFile: mask,
       signal,
     });
     request.logger.info("registering cache: {name}", { name: label, from: "mask" });
-    return { entry: await keep(file, contentType), source: "mask", times };
+    return { entry: await keep(rendered), source: "mask", times: rendered.times };
+  }
+
+  /** The mask, and the cutout where it was inferred for this request. */
+  async #mask(request: PredictRequest, maskId: string, signal: AbortSignal): Promise<Masked> {
+    const flight = `${request.cacheUse ?? "default"} ${maskId}`;
+    for (;;) {
+      let own = false;
+      try {
+        const { mask, cutout } = await this.#masks.run(flight, (maskSignal) => {
+          own = true;
+          return this.#findOrInferMask(request, maskId, maskSignal);
+        }, signal);
+        return own ? { mask, cutout } : { mask };
+      } catch (error) {
+        // What another request wanted of its rendering is no fault of this one.
+        if (own || !(error instanceof ImageError && RENDER_ERRORS.has(error.code))) throw error;
+      }
+    }
   }
 
   async #findOrInferMask(request: PredictRequest, maskId: string, signal: AbortSignal): Promise<Masked> {
@@ -252,7 +274,7 @@ export class Predictor {
     try {
       const cutout = await this.#infer(request, signal);
       const mask = cutout.maskFile!;
-      const entry = await this.#entryOf(mask, "image/png");
+      const entry = await this.#entryOf({ file: mask, contentType: "image/png" });
       // Others are to find the mask when they find the lease free.
       request.waitUntil(cache.set(maskId, entry).finally(() => release(found.lease, request.logger)));
       return { mask, cutout };
@@ -275,13 +297,16 @@ export class Predictor {
   }
 
   #infer(request: PredictRequest, signal?: AbortSignal): Promise<Cutout> {
-    const { image, model, render } = request;
-    return this.#parts.engine.cutout({ image, model, render, signal });
+    const { image, background, model, render } = request;
+    return this.#parts.engine.cutout({ image, background, model, render, signal });
   }
 
-  async #entryOf(bytes: Uint8Array<ArrayBuffer>, contentType: string): Promise<Entry> {
+  async #entryOf(
+    { file, contentType, layout }: Pick<Cutout, "file" | "contentType"> & Partial<Pick<Cutout, "layout">>,
+  ): Promise<Entry> {
     const { now = Date.now } = this.#parts;
-    return { bytes, contentType, created: now(), etag: (await sha256(bytes)).slice(0, 32) };
+    const etag = (await sha256(file)).slice(0, 32);
+    return { bytes: file, contentType, created: now(), etag, ...(layout && { layout }) };
   }
 
   async #keyOf(image: ImageId, { model, render }: FileRequest): Promise<string> {
@@ -314,7 +339,7 @@ function formEtag(file: Entry, form: Form): string {
 }
 
 function formed(file: Entry, form: Form | undefined): Entry {
-  return form ? { ...form.make(file), created: file.created, etag: formEtag(file, form) } : file;
+  return form ? { ...file, ...form.make(file), etag: formEtag(file, form) } : file;
 }
 
 /** Most requests come with the very same options, the default ones: their digest is made once. */

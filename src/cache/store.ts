@@ -1,3 +1,4 @@
+import type { Layout } from "../inference/geometry.ts";
 import type { ImageId } from "./keys.ts";
 
 /** A cached value. */
@@ -8,6 +9,8 @@ export interface Entry {
   readonly created: number;
   /** Changes with the bytes: the opaque part of a strong validator (RFC 9110, section 8.8.3), without its quotes. */
   readonly etag: string;
+  /** Of a result; a mask has none. */
+  readonly layout?: Layout;
 }
 
 /** What `list` tells of an entry without reading its bytes; `bytes` is the value's size. */

@@ -25,6 +25,10 @@ const imageStatus: Record<ImageErrorCode, ContentfulStatusCode> = {
   invalid_image: 400,
   image_too_large: 413,
   unsupported_format: 415,
+  roi_exceeds_bounds: 422,
+  roi_region_empty: 422,
+  invalid_background: 422,
+  background_missing: 422,
 };
 
 const engineStatus: Record<EngineErrorCode, ContentfulStatusCode> = {

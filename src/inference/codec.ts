@@ -1,7 +1,9 @@
 import { compose } from "./compose.ts";
 import { decode, type DecodeLimits } from "./decode.ts";
-import { decodeMask, encode, encodeGray, encodeMask } from "./encode.ts";
+import { alphaOf, decodeMask, encode, encodeGray, encodeMask, encodeZip } from "./encode.ts";
+import { ImageError } from "./errors.ts";
 import { leaveGarbage } from "./garbage.ts";
+import type { Layout } from "./geometry.ts";
 import type { Manifest } from "./manifest.ts";
 import type { RenderOptions } from "./render_options.ts";
 import type { Operations, Output } from "./rpc.ts";
@@ -25,12 +27,15 @@ export interface RenderInput {
   /** The model's mask, or the file in which it was kept. */
   readonly mask: Mask | Uint8Array<ArrayBuffer>;
   readonly options: RenderOptions;
+  /** The file of the picture that the subject is put on. */
+  readonly background?: Uint8Array<ArrayBuffer>;
   readonly limits: DecodeLimits;
 }
 
 export interface Rendered {
   readonly file: Uint8Array<ArrayBuffer>;
   readonly contentType: string;
+  readonly layout: Layout;
   /** The mask as a file to keep, where it came as pixels. */
   readonly maskFile?: Uint8Array<ArrayBuffer>;
   readonly renderMs: number;
@@ -51,28 +56,49 @@ export const codecOperations = {
     };
   },
 
-  /** @throws {ImageError} `image_too_large` where the result would be. */
-  async render({ pixels, mask, options, limits }: RenderInput): Promise<Output<Rendered>> {
+  /** @throws {ImageError} `invalid_background`, and as {@link compose} does. */
+  async render({ pixels, mask, options, background, limits }: RenderInput): Promise<Output<Rendered>> {
     const started = performance.now();
-    const result = compose(pixels, mask instanceof Uint8Array ? decodeMask(mask) : mask, options, limits);
+    const picture = background && await decodeBackground(background, limits);
+    const maskPixels = mask instanceof Uint8Array ? decodeMask(mask) : mask;
+    const result = compose(pixels, maskPixels, options, limits, picture);
     const rendered = performance.now();
-    const file = options.channels === "alpha"
-      ? await encodeGray(alphaOf(result), options)
-      : await encode(result, options);
+    const { file, contentType } = await encodeAs(options, result);
     const maskFile = mask instanceof Uint8Array ? undefined : encodeMask(mask);
     leaveGarbage(3 * pixels.data.length);
     const transfer = maskFile ? [file.buffer, maskFile.buffer] : [file.buffer];
-    const contentType = `image/${options.format}`;
+    const { width, height, foreground } = result;
+    const layout = { width, height, foreground };
     const renderMs = rendered - started;
     const encodeMs = performance.now() - rendered;
-    return { value: { file, contentType, maskFile, renderMs, encodeMs }, transfer };
+    return { value: { file, contentType, layout, maskFile, renderMs, encodeMs }, transfer };
   },
 } satisfies Operations;
 
 export type CodecOperations = typeof codecOperations;
 
-function alphaOf({ data, width, height }: Pixels): Mask {
-  const alpha = new Uint8Array(width * height);
-  for (let i = 0; i < alpha.length; i++) alpha[i] = data[i * 4 + 3];
-  return { data: alpha, width, height };
+async function decodeBackground(file: Uint8Array<ArrayBuffer>, limits: DecodeLimits): Promise<Pixels> {
+  try {
+    return await decode(file, limits);
+  } catch (error) {
+    if (!(error instanceof ImageError)) throw error;
+    throw new ImageError("invalid_background", `the background picture: ${error.message}`, { cause: error });
+  }
+}
+
+async function encodeAs(
+  { format: wanted, channels, quality }: RenderOptions,
+  result: Pixels,
+): Promise<{ file: Uint8Array<ArrayBuffer>; contentType: string }> {
+  if (wanted === "zip") return { file: await encodeZip(result, { quality }), contentType: "application/zip" };
+  const format = wanted !== "auto" ? wanted : isOpaque(result) ? "jpeg" : "png";
+  const file = channels === "alpha"
+    ? await encodeGray(alphaOf(result), { format, quality })
+    : await encode(result, { format, quality });
+  return { file, contentType: `image/${format}` };
+}
+
+function isOpaque({ data }: Pixels): boolean {
+  for (let at = 3; at < data.length; at += 4) if (data[at] !== 255) return false;
+  return true;
 }

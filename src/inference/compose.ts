@@ -1,20 +1,28 @@
 import { ImageError } from "./errors.ts";
+import {
+  type Box,
+  cover,
+  cropTo,
+  fit,
+  type Layout,
+  place,
+  regionBox,
+  resize,
+  subjectBox,
+  VISIBLE,
+  visibleBox,
+  withMargin,
+} from "./geometry.ts";
 import { decontaminate, refineAlpha } from "./refine.ts";
-import type { Bounds, HexColour, Margin, RenderOptions } from "./render_options.ts";
+import type { RenderOptions } from "./render_options.ts";
+import { resampleGray } from "./resample.ts";
 import { openByCross } from "./smooth.ts";
-import { resampleGray, resampleRgba } from "./resample.ts";
 import type { Mask, Pixels } from "./steps.ts";
 
-/** A rectangle of pixels. */
-export interface Box {
-  readonly left: number;
-  readonly top: number;
-  readonly width: number;
-  readonly height: number;
-}
+/** Pixels, and where in them the subject is. */
+export type Composed = Pixels & Layout;
 
-/** Alpha from which on a pixel belongs to the subject's box, of 255: masks are seldom quite empty. */
-const VISIBLE = 13;
+const NOWHERE: Box = { left: 0, top: 0, width: 0, height: 0 };
 
 /** As rembg has them (`post_process` of its bg.py): the standard deviation, in pixels, and the least alpha that stays. */
 const SMOOTH = { sigma: 2, middle: 127 };
@@ -22,14 +30,17 @@ const SMOOTH = { sigma: 2, middle: 127 };
 /**
  * Makes an image and its mask into what the options ask for; `image` is used up. With `channels: "alpha"`, the alpha of
  * that is in the result's alpha.
- * @throws {ImageError} `image_too_large` where the result would have more than `maxPixels` pixels.
+ * @param picture what the subject is put on, of any size.
+ * @throws {ImageError} `image_too_large` where the result would have more than `maxPixels` pixels, and as
+ * {@link regionBox} does.
  */
 export function compose(
   image: Pixels,
   mask: Mask,
   options: RenderOptions,
   { maxPixels }: { maxPixels: number },
-): Pixels {
+  picture?: Pixels,
+): Composed {
   let alpha = resampleGray(mask.data, mask.width, mask.height, image.width, image.height);
   if (options.refine) {
     alpha = refineAlpha(image, alpha, mask);
@@ -43,25 +54,71 @@ export function compose(
   if (options.threshold !== undefined) {
     for (let i = 0; i < alpha.length; i++) alpha[i] = alpha[i] >= options.threshold ? 255 : 0;
   }
+  if (options.solid) solidify(alpha, image.width, image.height);
   if (options.feather > 0) alpha = blur(alpha, image.width, image.height, options.feather);
+  if (options.roi !== undefined) clearOutside(alpha, image.width, regionBox(options.roi, image));
   let result = cutOut(image, alpha);
+  if (options.scale !== undefined || options.position !== undefined) result = place(result, options);
   if (options.crop) result = cropTo(result, withMargin(subjectBox(result), options.margin, result));
   if (options.size !== undefined) {
-    const { width, height } = fit(result, options.size, options.upscale);
-    if (width * height > maxPixels) {
+    const size = fit(result, options.size, options.upscale);
+    if (size.width * size.height > maxPixels) {
       throw new ImageError(
         "image_too_large",
-        `the result would be ${width}×${height}; at most ${maxPixels} pixels are made`,
+        `the result would be ${size.width}×${size.height}; at most ${maxPixels} pixels are made`,
       );
     }
-    if (width !== result.width || height !== result.height) {
-      result = { data: resampleRgba(result.data, result.width, result.height, width, height), width, height };
+    result = resize(result, size);
+  }
+  // Before anything is behind the subject: then every pixel may be visible.
+  const composed = { ...result, foreground: visibleBox(result) ?? NOWHERE };
+  if (options.channels === "alpha") return composed;
+  if (picture !== undefined) putOn(result, { colours: cover(picture, result).data, step: 4 });
+  if (options.background !== undefined) putOn(result, { colours: Uint8Array.fromHex(options.background), step: 0 });
+  if (picture === undefined && options.background === undefined) clearHidden(result);
+  return composed;
+}
+
+/** How wide an edge is taken to be, of the image's larger side: four pixels of a mask of 320. */
+const EDGE = 1 / 80;
+
+/** Makes opaque, in place, what is visible and further from everything invisible than an edge is wide. */
+function solidify(alpha: Uint8Array, width: number, height: number): void {
+  const reach = Math.ceil(Math.max(width, height) * EDGE);
+  const invisible = alpha.map((value) => value < VISIBLE ? 1 : 0);
+  const across = spread(invisible, { length: width, lines: height, step: 1, lineStep: width, reach });
+  const near = spread(across, { length: height, lines: width, step: width, lineStep: 1, reach });
+  for (let i = 0; i < alpha.length; i++) if (near[i] === 0) alpha[i] = 255;
+}
+
+/** Flags along lines, each with its neighbours up to `reach` away. */
+function spread(
+  flags: Uint8Array,
+  { length, lines, step, lineStep, reach }: Record<"length" | "lines" | "step" | "lineStep" | "reach", number>,
+): Uint8Array {
+  const output = new Uint8Array(flags.length);
+  for (let line = 0; line < lines; line++) {
+    const at = (i: number) => line * lineStep + i * step;
+    for (let i = 0, last = -Infinity; i < length; i++) {
+      if (flags[at(i)]) last = i;
+      if (i - last <= reach) output[at(i)] = 1;
+    }
+    for (let i = length - 1, last = Infinity; i >= 0; i--) {
+      if (flags[at(i)]) last = i;
+      if (last - i <= reach) output[at(i)] = 1;
     }
   }
-  if (options.channels === "alpha") return result;
-  if (options.background !== undefined) putOn(result, options.background);
-  else clearHidden(result);
-  return result;
+  return output;
+}
+
+/** Makes alpha, height×width, 0 but for the box. */
+function clearOutside(alpha: Uint8Array, width: number, box: Box): void {
+  alpha.fill(0, 0, box.top * width);
+  alpha.fill(0, (box.top + box.height) * width);
+  for (let y = box.top; y < box.top + box.height; y++) {
+    alpha.fill(0, y * width, y * width + box.left);
+    alpha.fill(0, y * width + box.left + box.width, (y + 1) * width);
+  }
 }
 
 /** Gives the image this alpha, times its own. Colours stay straight, so that edges carry no dark fringe. */
@@ -103,75 +160,25 @@ function clearHidden({ data, width, height }: Pixels): void {
   }
 }
 
-/** The smallest box around everything visible; the whole image where nothing is. */
-export function subjectBox({ data, width, height }: Pixels): Box {
-  let [left, top, right, bottom] = [width, height, -1, -1];
-  for (let y = 0, at = 3; y < height; y++) {
-    for (let x = 0; x < width; x++, at += 4) {
-      if (data[at] < VISIBLE) continue;
-      if (x < left) left = x;
-      if (x > right) right = x;
-      if (y < top) top = y;
-      bottom = y;
-    }
-  }
-  if (right < 0) return { left: 0, top: 0, width, height };
-  return { left, top, width: right - left + 1, height: bottom - top + 1 };
+/** What lies behind an image: as many colours (RGBA) as it has pixels, or one with a step of 0. */
+interface Backdrop {
+  readonly colours: Uint8Array;
+  readonly step: 0 | 4;
 }
 
-/** The box with space around it, as far as the image goes. */
-function withMargin(box: Box, margin: Margin | undefined, image: Pixels): Box {
-  if (margin === undefined) return box;
-  const space = "pixels" in margin ? margin.pixels : Math.round(Math.max(box.width, box.height) * margin.part);
-  const left = Math.max(0, box.left - space);
-  const top = Math.max(0, box.top - space);
-  return {
-    left,
-    top,
-    width: Math.min(image.width, box.left + box.width + space) - left,
-    height: Math.min(image.height, box.top + box.height + space) - top,
-  };
-}
-
-function cropTo(image: Pixels, { left, top, width, height }: Box): Pixels {
-  if (width === image.width && height === image.height) return image;
-  const data = new Uint8Array(width * height * 4);
-  for (let y = 0; y < height; y++) {
-    const from = ((top + y) * image.width + left) * 4;
-    data.set(image.data.subarray(from, from + width * 4), y * width * 4);
-  }
-  return { data, width, height };
-}
-
-/** The largest size of the same proportions within the bounds; never larger than it is, unless `upscale`. */
-export function fit(
-  { width, height }: { width: number; height: number },
-  bounds: Bounds,
-  upscale: boolean,
-): { width: number; height: number } {
-  const scale = "pixels" in bounds
-    ? Math.sqrt(bounds.pixels / (width * height))
-    : Math.min((bounds.width ?? Infinity) / width, (bounds.height ?? Infinity) / height);
-  if (scale >= 1 && !upscale) return { width, height };
-  // Not rounded up: a result of 0.25 megapixels must not have 250,001 pixels.
-  const side = "pixels" in bounds ? Math.floor : Math.round;
-  return { width: Math.max(1, side(width * scale)), height: Math.max(1, side(height * scale)) };
-}
-
-/** Puts the image on a colour, in place ("over" of Porter and Duff, "Compositing Digital Images", SIGGRAPH 1984). */
-function putOn({ data }: Pixels, background: HexColour): void {
-  const [red, green, blue, opacity] = Uint8Array.fromHex(background);
-  for (let at = 0; at < data.length; at += 4) {
+/** Puts the image on a backdrop, in place ("over" of Porter and Duff, "Compositing Digital Images", SIGGRAPH 1984). */
+function putOn({ data }: Pixels, { colours, step }: Backdrop): void {
+  for (let at = 0, behind = 0; at < data.length; at += 4, behind += step) {
     const front = data[at + 3] / 255;
-    const back = (opacity / 255) * (1 - front);
+    const back = (colours[behind + 3] / 255) * (1 - front);
     const alpha = front + back;
     if (alpha === 0) {
       data.fill(0, at, at + 4);
       continue;
     }
-    data[at] = Math.round((data[at] * front + red * back) / alpha);
-    data[at + 1] = Math.round((data[at + 1] * front + green * back) / alpha);
-    data[at + 2] = Math.round((data[at + 2] * front + blue * back) / alpha);
+    data[at] = Math.round((data[at] * front + colours[behind] * back) / alpha);
+    data[at + 1] = Math.round((data[at + 1] * front + colours[behind + 1] * back) / alpha);
+    data[at + 2] = Math.round((data[at + 2] * front + colours[behind + 2] * back) / alpha);
     data[at + 3] = Math.round(alpha * 255);
   }
 }

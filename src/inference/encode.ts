@@ -2,12 +2,12 @@ import mozjpegEncoder from "@jsquash/jpeg/codec/enc/mozjpeg_enc.wasm" with { typ
 import encodeMozjpeg, { init as initMozjpeg } from "@jsquash/jpeg/encode.js";
 import webpEncoder from "@jsquash/webp/codec/enc/webp_enc_simd.wasm" with { type: "bytes" };
 import encodeWebp, { init as initWebp } from "@jsquash/webp/encode.js";
+import { zipSync } from "fflate";
 import type { Buffer } from "node:buffer";
 // @ts-types="@types/pngjs"
 import { type PackerOptions, PNG } from "pngjs";
 import { ImageError } from "./errors.ts";
 import { asBuffer } from "./formats/format.ts";
-import type { RenderOptions } from "./render_options.ts";
 import type { Mask, Pixels } from "./steps.ts";
 import { wasmCodec } from "./wasm_codec.ts";
 
@@ -24,8 +24,11 @@ const webp = wasmCodec({ binary: webpEncoder, init: initWebp, run: encodeWebp })
 /** The largest side that the format can hold, in pixels. */
 const LARGEST_SIDE = { png: 2 ** 31 - 1, webp: 16383, jpeg: 65535 };
 
+/** In a ZIP file (APPNOTE.TXT 4.4.6) time begins here. Always the same, so that the same result is the same file. */
+const ZIP_EPOCH = new Date(1980, 0, 1);
+
 export interface EncodeOptions {
-  readonly format: RenderOptions["format"];
+  readonly format: "png" | "webp" | "jpeg";
   /** 1 to 100, for WebP (100: lossless) and JPEG. */
   readonly quality?: number;
 }
@@ -43,6 +46,23 @@ export async function encode(image: Pixels, { format, quality = 90 }: EncodeOpti
   return new Uint8Array(
     await webp(imageData(image), lossless ? { lossless: 1, quality: 50, method: 2 } : { quality, method: 2 }),
   );
+}
+
+/**
+ * A ZIP file of an image: its colours as `color.jpg` and its alpha as `alpha.png`. Both are stored as they are, since
+ * neither can be made smaller.
+ */
+export async function encodeZip(image: Pixels, { quality }: { quality?: number }): Promise<Uint8Array<ArrayBuffer>> {
+  const colour = await encode(image, { format: "jpeg", quality });
+  const files = { "color.jpg": colour, "alpha.png": encodeMask(alphaOf(image)) };
+  return zipSync(files, { level: 0, mtime: ZIP_EPOCH }) as Uint8Array<ArrayBuffer>;
+}
+
+/** The alpha of an image as a mask of its size. */
+export function alphaOf({ data, width, height }: Pixels): Mask {
+  const alpha = new Uint8Array(width * height);
+  for (let i = 0; i < alpha.length; i++) alpha[i] = data[i * 4 + 3];
+  return { data: alpha, width, height };
 }
 
 /** A file of a mask: grayscale, 8 bits. */

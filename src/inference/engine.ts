@@ -3,6 +3,7 @@ import PQueue from "p-queue";
 import type { CodecOperations } from "./codec.ts";
 import type { DecodeLimits } from "./decode.ts";
 import { EngineError, UnknownModelError } from "./errors.ts";
+import { type Layout, regionBox } from "./geometry.ts";
 import type { Model } from "./manifest.ts";
 import { WorkerPool } from "./pool.ts";
 import type { RenderOptions } from "./render_options.ts";
@@ -28,6 +29,8 @@ export interface EngineOptions {
 export interface Job {
   readonly image: Uint8Array<ArrayBuffer>;
   readonly render: RenderOptions;
+  /** The file of the picture that `render.background_image` names. */
+  readonly background?: Uint8Array<ArrayBuffer>;
   /** The name of the model; the default one where it is not given. */
   readonly model?: string;
   /** The image's mask as a file, where it is known: nothing is inferred then. */
@@ -42,6 +45,7 @@ export type StageTimes = Partial<Record<"decode" | "infer" | "render" | "encode"
 export interface Cutout {
   readonly file: Uint8Array<ArrayBuffer>;
   readonly contentType: string;
+  readonly layout: Layout;
   /** A grayscale PNG of the mask at the model's resolution, where it was inferred for this job. */
   readonly maskFile?: Uint8Array<ArrayBuffer>;
   readonly times: StageTimes;
@@ -163,7 +167,7 @@ export class Engine implements CutoutMaker {
     return runner;
   }
 
-  async #work({ image, render: options, maskFile }: Job, runner: ModelRunner): Promise<Cutout> {
+  async #work({ image, render: options, background, maskFile }: Job, runner: ModelRunner): Promise<Cutout> {
     const started = performance.now();
     const { limits, timeoutMs } = this.#options;
     const budget = { leftMs: timeoutMs };
@@ -171,9 +175,17 @@ export class Engine implements CutoutMaker {
     const { pixels, tensor, decodeMs } = await this.#codecs.call("decode", { bytes: image, limits, manifest }, {
       budget,
     });
+    // Told before the model runs, rather than by compose after it.
+    if (options.roi !== undefined) regionBox(options.roi, pixels);
     const inferred = tensor && await runner.infer(tensor, budget);
     const mask = maskFile ?? inferred!.mask;
-    const { renderMs, encodeMs, ...rendered } = await this.#codecs.call("render", { pixels, mask, options, limits }, {
+    const { renderMs, encodeMs, ...rendered } = await this.#codecs.call("render", {
+      pixels,
+      mask,
+      options,
+      background,
+      limits,
+    }, {
       budget,
       transfer: [pixels.data.buffer],
     });

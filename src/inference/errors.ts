@@ -5,7 +5,21 @@ export type ImageErrorCode =
   /** An image, but of a format that is not decoded here. */
   | "unsupported_format"
   /** More pixels than `MAX_PIXELS`. */
-  | "image_too_large";
+  | "image_too_large"
+  /** The region of interest reaches beyond the image, or has no pixels in it. */
+  | "roi_exceeds_bounds"
+  | "roi_region_empty"
+  /** The background picture is not one that can be decoded, or the options name one that did not come with them. */
+  | "invalid_background"
+  | "background_missing";
+
+/** Codes that tell of how the image was to be rendered: the image itself may be all right. */
+export const RENDER_ERRORS: ReadonlySet<ImageErrorCode> = new Set([
+  "roi_exceeds_bounds",
+  "roi_region_empty",
+  "invalid_background",
+  "background_missing",
+]);
 
 /** The image is at fault; the message says how and may be shown to the sender. */
 export class ImageError extends Error {

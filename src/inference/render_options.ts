@@ -39,16 +39,84 @@ export const boundsSchema = z.string().trim().transform((text, context): Bounds 
   return { ...(width && { width: Number(width) }), ...(height && { height: Number(height) }) };
 });
 
-/** Space around the subject: pixels of the input, or a part (0 to 1) of the subject's larger side. */
-export type Margin = { pixels: number } | { part: number };
+/** Pixels of the input, or a part (0 to 1) of something that the user of the length names. */
+export type Length = { pixels: number } | { part: number };
 
-/** `20px` or `10%`. */
-export const marginSchema = z.string().trim().transform((text, context): Margin => {
-  const [, number, unit] = /^(\d+(?:\.\d+)?)(px|%)$/i.exec(text) ?? [];
+/** `20px` or `10%`, undefined where it is neither; `0` needs no unit. */
+function parseLength(text: string): Length | undefined {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)(px|%)$/i.exec(text === "0" ? "0px" : text) ?? [];
   if (unit === "%" && Number(number) <= 100) return { part: Number(number) / 100 };
   if (unit?.toLowerCase() === "px" && Number(number) <= LARGEST_SIDE) return { pixels: Math.round(Number(number)) };
-  context.addIssue(`${JSON.stringify(text)} is not a margin, such as "20px" or "10%"`);
+  return undefined;
+}
+
+const words = (text: string) => text.split(/[\s,]+/).filter((word) => word !== "");
+
+/** Space around the subject, in parts of its larger side: on all sides, or at the top, right, bottom and left. */
+export type Margin = Length | [top: Length, right: Length, bottom: Length, left: Length];
+
+/** `20px` or `10%`; two to four of them stand for the sides as in CSS. */
+export const marginSchema = z.string().trim().transform((text, context): Margin => {
+  const lengths = words(text).map(parseLength);
+  const [top, right = top, bottom = top, left = right] = lengths;
+  if (lengths.length > 4 || !top || !right || !bottom || !left || lengths.includes(undefined)) {
+    context.addIssue(
+      `${JSON.stringify(text)} is not a margin, such as "20px" or "10%", or two to four of them in the order of CSS`,
+    );
+    return z.NEVER;
+  }
+  const sides: Margin = [top, right, bottom, left];
+  return sides.every((side) => JSON.stringify(side) === JSON.stringify(top)) ? top : sides;
+});
+
+/** Two corners, in pixels of the input or parts of its width and height. */
+export type Region = [left: Length, top: Length, right: Length, bottom: Length];
+
+const WHOLE = "0% 0% 100% 100%";
+
+/** `x1 y1 x2 y2`, each as `20px` or `10%`; undefined is the whole image. */
+export const regionSchema = z.string().trim().transform((text, context): Region | undefined => {
+  const lengths = words(text).map(parseLength);
+  if (lengths.length !== 4 || lengths.includes(undefined)) {
+    context.addIssue(`${JSON.stringify(text)} is not a region, "x1 y1 x2 y2" such as "10% 20px 90% 480px"`);
+    return z.NEVER;
+  }
+  const whole = words(WHOLE).map(parseLength);
+  // Nothing lies before the first pixel, in whatever unit that is said.
+  const region = lengths.map((length) => isZero(length!) ? { part: 0 } : length!) as Region;
+  return JSON.stringify(region) === JSON.stringify(whole) ? undefined : region;
+});
+
+function isZero(length: Length): boolean {
+  return "pixels" in length ? length.pixels === 0 : length.part === 0;
+}
+
+/** `10%` to `100%`, as a part; undefined is `original`. */
+export const scaleSchema = z.string().trim().transform((text, context): number | undefined => {
+  if (text.toLowerCase() === "original") return undefined;
+  const percent = Number(/^(\d+(?:\.\d+)?)%$/.exec(text)?.[1]);
+  if (percent >= 10 && percent <= 100) return percent / 100;
+  context.addIssue(`${JSON.stringify(text)} is not a scale: "original", or from "10%" to "100%"`);
   return z.NEVER;
+});
+
+/**
+ * Where the subject is put: 0 is flush with the left or top, 1 with the right or bottom. `original`: its middle stays
+ * where it is, as far as it then fits.
+ */
+export type Position = "original" | { x: number; y: number };
+
+/** `original`, `center`, `20%` (across and down) or `20% 80%`. */
+export const positionSchema = z.string().trim().transform((text, context): Position => {
+  if (text.toLowerCase() === "original") return "original";
+  const given = text.toLowerCase() === "center" ? "50%" : text;
+  const parts = words(given).map((word) => Number(/^(\d+(?:\.\d+)?)%$/.exec(word)?.[1]) / 100);
+  const [x, y = x] = parts;
+  if (parts.length > 2 || !(x <= 1) || !(y <= 1)) {
+    context.addIssue(`${JSON.stringify(text)} is not a position: "original", "center", "20%" or "20% 80%"`);
+    return z.NEVER;
+  }
+  return { x, y };
 });
 
 /** Numbers and truth values also come as the text of a query or a form. */
@@ -57,12 +125,17 @@ const flag = z.union([z.boolean(), z.stringbool()]);
 
 /** How a cutout is made of an image and its mask. Every route parses its own parameters into this. */
 export const renderOptionsSchema = z.strictObject({
-  /** Of the file. JPEG knows no transparency: it is put on `background`, white where that is not given. */
-  format: z.enum(["png", "webp", "jpeg"]).default("png"),
-  /** Of WebP and JPEG, 1 to 100; WebP at 100 is lossless. */
+  /**
+   * Of the file. JPEG knows no transparency: it is put on `background`, white where that is not given. `zip` holds the
+   * colours as `color.jpg` and alpha as `alpha.png`; `auto` is PNG where anything is transparent, else JPEG.
+   */
+  format: z.enum(["png", "webp", "jpeg", "zip", "auto"]).default("png"),
+  /** Of WebP and JPEG (in `zip` too), 1 to 100; WebP at 100 is lossless. */
   quality: number(1, 100).default(90),
   /** What the subject is put on; transparent where it is not given. */
   background: colourSchema.optional(),
+  /** The picture that the subject is put on, by the SHA-256 of its file, which comes beside the options. */
+  background_image: z.string().toLowerCase().regex(/^[\da-f]{64}$/, "is not a SHA-256 digest").optional(),
   /** What the result is shrunk to fit into. */
   size: boundsSchema.optional(),
   /** Whether a smaller result is enlarged to `size`. */
@@ -71,6 +144,12 @@ export const renderOptionsSchema = z.strictObject({
   crop: flag.default(false),
   /** Around the subject, with `crop`. */
   margin: marginSchema.optional(),
+  /** Outside of it nothing belongs to the subject. */
+  roi: regionSchema.optional(),
+  /** How much of the image the subject takes up, in width or height, whichever is more. */
+  scale: scaleSchema.optional(),
+  /** Where the subject is put; the middle by default with `scale`. */
+  position: positionSchema.optional(),
   /** `alpha`: the mask alone, as a grayscale image. */
   channels: z.enum(["rgba", "alpha"]).default("rgba"),
   /**
@@ -82,18 +161,37 @@ export const renderOptionsSchema = z.strictObject({
   threshold: z.coerce.number().int().min(1).max(255).optional(),
   /** Softens the edge: the standard deviation of a Gaussian, in pixels of the input. */
   feather: number(0, 100).default(0),
+  /** Whether only the subject's edge may be translucent: what is translucent within it becomes opaque. */
+  solid: flag.default(false),
   /** Moves the mask's edge to where the image has it, and takes the old background's colour out of its pixels. */
   refine: flag.default(false),
-}).transform((options) => ({
-  ...options,
+}).transform((given) => {
+  const channels = given.format === "zip" ? "rgba" : given.channels;
+  const alphaOnly = channels === "alpha";
+  const opaque = !alphaOnly && given.background?.endsWith("ff");
+  const format = given.format === "auto" && opaque ? "jpeg" : given.format;
   // What has no effect must not make another key.
-  quality: options.format === "png" ? undefined : options.quality,
-  background: options.channels === "alpha"
-    ? undefined
-    : options.background ?? (options.format === "jpeg" ? "ffffffff" as HexColour : undefined),
-  upscale: options.size !== undefined && options.upscale,
-  margin: options.crop ? options.margin : undefined,
-}));
+  return {
+    ...given,
+    format,
+    channels,
+    quality: format === "png" ? undefined : given.quality,
+    background: alphaOnly ? undefined : given.background ?? (format === "jpeg" ? "ffffffff" as HexColour : undefined),
+    background_image: alphaOnly ? undefined : given.background_image,
+    upscale: given.size !== undefined && given.upscale,
+    margin: given.crop ? given.margin : undefined,
+    position: effectivePosition(given),
+  };
+});
+
+/** Cut to its box, the subject is the same wherever it was put; a margin reaches as far as the image goes from there. */
+function effectivePosition(
+  { scale, position, crop, margin }: { scale?: number; position?: Position; crop: boolean; margin?: Margin },
+): Position | undefined {
+  if (crop && margin === undefined) return undefined;
+  if (scale === undefined) return position === "original" ? undefined : position;
+  return position ?? { x: 0.5, y: 0.5 };
+}
 
 export type RenderOptions = z.output<typeof renderOptionsSchema>;
 

@@ -2,6 +2,7 @@ import { Hono } from "hono";
 import { LRUCache } from "lru-cache";
 import { z } from "zod";
 import { type ImageId, sha256, type Sha256Hex } from "../cache/keys.ts";
+import { base64Json } from "../http/base64_json.ts";
 import type { BodyIntake } from "../http/body.ts";
 import { HttpError, toHttpError } from "../http/errors.ts";
 import { decodeBase64, mediaTypeOf } from "../http/fields.ts";
@@ -126,24 +127,11 @@ function parseBody(body: Uint8Array<ArrayBuffer>): Pick<PredictRequest, "image" 
   return { image: decodeBase64(img_base64, "img_base64"), name, model, render };
 }
 
-const ANSWER = ['{"status":"ok","img_none_bg_base64":"', '"}'].map((text) => new TextEncoder().encode(text));
-/** A whole number of base64's groups of three. */
-const BASE64_STEP = 3 * 16_384;
-
-/** The answer to a request that went well. The base64 is written piece by piece: as one text it would be there thrice. */
+/** The answer to a request that went well. */
 const json: Form = {
   name: "json",
-  make({ bytes: file }) {
-    const [before, after] = ANSWER;
-    const bytes = new Uint8Array(before.length + Math.ceil(file.length / 3) * 4 + after.length);
-    bytes.set(before);
-    const encoder = new TextEncoder();
-    let to = before.length;
-    for (let from = 0; from < file.length; from += BASE64_STEP) {
-      const text = file.subarray(from, from + BASE64_STEP).toBase64();
-      to += encoder.encodeInto(text, bytes.subarray(to)).written;
-    }
-    bytes.set(after, to);
-    return { bytes, contentType: "application/json" };
+  make({ bytes }) {
+    const body = base64Json('{"status":"ok","img_none_bg_base64":"', bytes, '"}');
+    return { bytes: body, contentType: "application/json" };
   },
 };

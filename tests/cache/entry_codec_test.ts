@@ -6,10 +6,13 @@ const entry = {
   contentType: "image/png",
   created: 1_790_000_000_123,
   etag: "0a1b",
+  layout: { width: 640, height: 70_000, foreground: { left: 1, top: 2, width: 3, height: 4 } },
 };
 
 Deno.test("entry codec › what was encoded is decoded", () => {
   assert.deepEqual(decodeEntry(encodeEntry(entry)), entry);
+  const { layout: _, ...mask } = entry;
+  assert.deepEqual(decodeEntry(encodeEntry(mask)), mask);
   const empty = { ...entry, bytes: new Uint8Array() };
   assert.deepEqual(decodeEntry(encodeEntry(empty)), empty);
 });

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { blur, compose, fit, subjectBox } from "../../src/inference/compose.ts";
+import { blur, compose } from "../../src/inference/compose.ts";
 import { decode } from "../../src/inference/decode.ts";
 import { decodeMask } from "../../src/inference/encode.ts";
 import { ImageError } from "../../src/inference/errors.ts";
+import { fit, subjectBox } from "../../src/inference/geometry.ts";
 import { renderOptionsSchema } from "../../src/inference/render_options.ts";
 import type { Mask, Pixels } from "../../src/inference/steps.ts";
 import { fixture } from "../support/images.ts";
@@ -63,6 +64,101 @@ Deno.test("compose › crop cuts to the subject, with margin as far as the image
   assert.deepEqual(sizes({ crop: true, margin: "2px" }), [8, 7]);
   assert.deepEqual(sizes({ crop: true, margin: "50%" }), [8, 7]);
   assert.deepEqual(sizes({ margin: "2px" }), [20, 10]);
+});
+
+Deno.test("compose › crop takes a margin for each side, in the order of CSS", () => {
+  const mask = maskOf(40, 40, (x, y) => x >= 16 && x < 24 && y >= 12 && y < 22 ? 255 : 0);
+  const box = (margin: string) => {
+    const { width, height, foreground } = compose(plain(40, 40), mask, options({ crop: true, margin }), limits);
+    return [width, height, foreground.left, foreground.top];
+  };
+  assert.deepEqual(box("1px 2px 3px 4px"), [14, 14, 4, 1]);
+  assert.deepEqual(box("1px 2px"), [12, 12, 2, 1]);
+  assert.deepEqual(box("0 10% 20%"), [10, 12, 1, 0], "per cent of the larger side, 10 pixels");
+});
+
+Deno.test("compose › nothing outside the region of interest is left", () => {
+  const result = compose(plain(20, 10), maskOf(20, 10, () => 255), options({ roi: "25% 2px 15px 50%" }), limits);
+  for (let y = 0; y < 10; y++) {
+    for (let x = 0; x < 20; x++) {
+      assert.equal(pixel(result, x, y)[3], x >= 5 && x < 15 && y >= 2 && y < 5 ? 255 : 0, `(${x}, ${y})`);
+    }
+  }
+  assert.deepEqual(result.foreground, { left: 5, top: 2, width: 10, height: 3 });
+});
+
+Deno.test("compose › a region beyond the image, or without pixels, is refused", () => {
+  const refusal = (roi: string) => {
+    try {
+      compose(plain(20, 10), maskOf(20, 10, () => 255), options({ roi }), limits);
+    } catch (error) {
+      return (error as ImageError).code;
+    }
+  };
+  assert.equal(refusal("0px 0px 21px 10px"), "roi_exceeds_bounds");
+  assert.equal(refusal("5px 5px 5px 10px"), "roi_region_empty");
+  assert.equal(refusal("60% 0% 50% 100%"), "roi_region_empty");
+  assert.equal(refusal("0px 0px 20px 10px"), undefined);
+});
+
+/** A subject of 10×20 pixels, 5 from the left and 10 from the top of 100×80. */
+const subject = maskOf(100, 80, (x, y) => x >= 5 && x < 15 && y >= 10 && y < 30 ? 255 : 0);
+
+Deno.test("compose › position moves the subject and nothing else", () => {
+  const at = (position: string) => {
+    const result = compose(plain(100, 80), subject, options({ position }), limits);
+    const { left, top, width, height } = result.foreground;
+    assert.deepEqual([result.width, result.height, width, height], [100, 80, 10, 20]);
+    assert.deepEqual(pixel(result, left, top), [200, 100, 50, 255]);
+    assert.deepEqual(pixel(result, left + 9, top + 19), [200, 100, 50, 255]);
+    assert.equal(result.data.filter((value, i) => i % 4 === 3 && value > 0).length, 200);
+    return [left, top];
+  };
+  assert.deepEqual(at("original"), [5, 10]);
+  assert.deepEqual(at("center"), [45, 30]);
+  assert.deepEqual(at("0%"), [0, 0]);
+  assert.deepEqual(at("100% 0%"), [90, 0]);
+  assert.deepEqual(at("50% 100%"), [45, 60]);
+});
+
+Deno.test("compose › scale makes the subject that part of the canvas, in the middle unless put elsewhere", () => {
+  const box = (given: Record<string, unknown>) => {
+    const { width, height, foreground } = compose(plain(100, 80), subject, options(given), limits);
+    assert.deepEqual([width, height], [100, 80]);
+    return foreground;
+  };
+  assert.deepEqual(box({ scale: "100%" }), { left: 30, top: 0, width: 40, height: 80 });
+  assert.deepEqual(box({ scale: "50%" }), { left: 40, top: 20, width: 20, height: 40 });
+  assert.deepEqual(box({ scale: "50%", position: "0% 100%" }), { left: 0, top: 40, width: 20, height: 40 });
+  // Its middle is at (10, 20): twice as large it just fits.
+  assert.deepEqual(box({ scale: "50%", position: "original" }), { left: 0, top: 0, width: 20, height: 40 });
+  assert.deepEqual(box({ scale: "original" }), { left: 5, top: 10, width: 10, height: 20 });
+});
+
+Deno.test("compose › without a subject there is nothing to place, and its box has no pixels", () => {
+  const result = compose(plain(6, 4), maskOf(6, 4, () => 5), options({ scale: "50%" }), limits);
+  assert.deepEqual(result.foreground, { left: 0, top: 0, width: 0, height: 0 });
+});
+
+Deno.test("compose › a background picture covers the result, centred", () => {
+  // Three columns, of which a square result shows the middle one.
+  const picture = plain(30, 10);
+  const colours = [[255, 0, 0, 255], [0, 255, 0, 255], [0, 0, 255, 255]];
+  for (let i = 0; i < 300; i++) picture.data.set(colours[Math.floor((i % 30) / 10)], i * 4);
+  const mask = maskOf(20, 20, (x) => x < 5 ? 255 : x < 10 ? 128 : 0);
+  const result = compose(plain(20, 20), mask, options({ background_image: "0".repeat(64) }), limits, picture);
+  assert.deepEqual(pixel(result, 0, 10), [200, 100, 50, 255]);
+  assert.deepEqual(pixel(result, 7, 10), [100, 177, 25, 255]);
+  assert.deepEqual(pixel(result, 15, 10), [0, 255, 0, 255]);
+  assert.deepEqual(pixel(result, 19, 0), [0, 255, 0, 255]);
+  assert.deepEqual(result.foreground, { left: 0, top: 0, width: 10, height: 20 });
+});
+
+Deno.test("compose › solid makes translucent parts within the subject opaque and leaves its edge", () => {
+  // A pane of 60 amid 200, whose edge goes from 0 over 100 to 200.
+  const value = (x: number) => x < 20 ? 0 : x === 20 ? 100 : x < 40 ? 200 : x < 60 ? 60 : 200;
+  const result = compose(plain(80, 4), maskOf(80, 4, value), options({ solid: true }), limits);
+  assert.deepEqual([19, 20, 21, 45, 79].map((x) => pixel(result, x, 2)[3]), [0, 100, 255, 255, 255]);
 });
 
 Deno.test("compose › without a subject, crop keeps the whole image", () => {

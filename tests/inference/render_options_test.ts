@@ -9,7 +9,22 @@ Deno.test("render options › the same picture has the same canonical form", () 
   assert.equal(canonical({ background: "red" }), canonical({ background: " #FF0000 " }));
   assert.equal(canonical({ background: "f00" }), canonical({ background: "rgb(255, 0, 0)" }));
   assert.equal(canonical({ format: "jpeg" }), canonical({ background: "white", format: "jpeg" }));
+  assert.equal(canonical({}), canonical({ roi: "0px 0% 100%, 100%", scale: "original", position: "original" }));
+  assert.equal(canonical({ scale: "50%" }), canonical({ position: "center", scale: "50.0%" }));
+  assert.equal(canonical({ crop: true, scale: "50%" }), canonical({ crop: true, scale: "50%", position: "0%" }));
+  assert.equal(canonical({ crop: true, margin: "10%" }), canonical({ crop: true, margin: "10% 10% 10%" }));
+  assert.equal(canonical({ format: "auto", background: "red" }), canonical({ format: "jpeg", background: "red" }));
+  assert.equal(canonical({ format: "zip" }), canonical({ format: "zip", channels: "alpha" }));
+  assert.equal(canonical({ channels: "alpha" }), canonical({ channels: "alpha", background_image: "0".repeat(64) }));
   assert.equal(canonical({ crop: "yes", size: "100X" }), canonical({ size: "100x", crop: true }));
+});
+
+Deno.test("render options › the canonical form of what was kept before has not changed", () => {
+  assert.equal(canonical({}), "[]");
+  assert.equal(
+    canonical({ crop: true, margin: "10%", format: "webp" }),
+    '[["crop",true],["format","webp"],["margin",{"part":0.1}],["quality",90]]',
+  );
 });
 
 Deno.test("render options › another picture has another canonical form", () => {
@@ -27,7 +42,17 @@ Deno.test("render options › another picture has another canonical form", () =>
     { crop: true },
     { crop: true, margin: "10%" },
     { crop: true, margin: "10px" },
+    { crop: true, margin: "10% 10px" },
     { channels: "alpha" },
+    { format: "zip" },
+    { format: "auto" },
+    { format: "auto", background: "#ff000080" },
+    { roi: "0% 0% 100% 99%" },
+    { scale: "50%" },
+    { scale: "50%", position: "original" },
+    { position: "50%" },
+    { background_image: "0".repeat(64) },
+    { solid: true },
     { threshold: 128 },
     { feather: 1.5 },
     { refine: true },
@@ -44,6 +69,13 @@ Deno.test("render options › wrong ones are named, with what would be right", (
     ["size", "0x5", /not a size/],
     ["size", "99999x", /1 to 16384/],
     ["margin", "5", /not a margin, such as "20px"/],
+    ["margin", "1px 2px 3px 4px 5px", /order of CSS/],
+    ["roi", "1px 2px 3px", /not a region, "x1 y1 x2 y2"/],
+    ["roi", "0% 0% 101% 100%", /not a region/],
+    ["scale", "5%", /from "10%" to "100%"/],
+    ["position", "left", /not a position/],
+    ["position", "101%", /not a position/],
+    ["background_image", "cat.jpg", /not a SHA-256 digest/],
     ["crop", "perhaps", /./],
     ["threshold", 0, />=1/],
     ["feather", -1, />=0/],

@@ -1,0 +1,148 @@
+import { type Context, Hono } from "hono";
+import { base64Json } from "../http/base64_json.ts";
+import type { BodyIntake } from "../http/body.ts";
+import { HttpError } from "../http/errors.ts";
+import { parseFields } from "../http/fields.ts";
+import { cacheUseOf, predictionHeaders } from "../http/headers.ts";
+import { fetchImage, type ImageFetcher } from "../http/image_urls.ts";
+import { type AppEnv, logUnexpected } from "../http/job.ts";
+import type { Layout } from "../inference/geometry.ts";
+import type { Form, Prediction, Predictor } from "../predictor.ts";
+import { ParameterError, removebgError } from "./removebg/errors.ts";
+import { parseParameters, type Source, type Wanted } from "./removebg/parameters.ts";
+
+export interface RemovebgRouteOptions {
+  predictor: Predictor;
+  bodies: BodyIntake;
+  /** Fetches `image_url` and `bg_image_url`; without it they are refused. */
+  imageUrls?: ImageFetcher;
+}
+
+/** Every call is free here and none is counted; a number that fits into 32 bits everywhere. */
+const FREE_CALLS = 2_147_483_647;
+
+/**
+ * remove.bg's API 1.0 (https://www.remove.bg/api), for its clients: `POST /v1.0/removebg` and `GET /v1.0/account`. The
+ * foreground's type is not detected, and nothing is charged.
+ */
+export function removebgRoute({ predictor, bodies, imageUrls }: RemovebgRouteOptions): Hono<AppEnv> {
+  const route = new Hono<AppEnv>();
+
+  route.onError((error, c) => {
+    logUnexpected(c, error);
+    const { status, headers, errors } = removebgError(error);
+    return c.json({ errors, ...(status === 500 && { job_id: c.var.jobId }) }, status, headers);
+  });
+
+  route.post("/v1.0/removebg", async (c) => {
+    const contentType = c.req.header("Content-Type");
+    const form = wantsJson(c.req.header("Accept")) ? json : undefined;
+    const answer = await bodies.take(
+      c.req.raw,
+      async (body) => parseParameters(await parseFields(contentType, body)),
+      (wanted) => predict(c, wanted, form),
+    );
+    const { entry } = answer.prediction;
+    // Every result has one.
+    const layout = entry.layout!;
+    if (layout.foreground.width === 0) {
+      throw new ParameterError([{
+        title: "Could not identify foreground in image",
+        code: "unknown_foreground",
+        detail: "nothing in the image, or in its roi, was taken for a subject",
+      }]);
+    }
+    return c.body(entry.bytes, 200, {
+      "Content-Type": entry.contentType,
+      // An answer to POST is for this sender only.
+      "Cache-Control": "no-store",
+      ...predictionHeaders(answer.prediction),
+      ...layoutHeaders(layout),
+      ...(answer.type && { "X-Type": answer.type }),
+      "X-Credits-Charged": "0",
+    });
+  });
+
+  route.get("/v1.0/account", (c) => {
+    const credits = { total: 0, subscription: 0, payg: 0, enterprise: 0 };
+    return c.json({ data: { attributes: { credits, api: { free_calls: FREE_CALLS, sizes: "all" } } } });
+  });
+
+  route.all("/v1.0/removebg", () => {
+    throw new HttpError(405, "method_not_allowed", "use POST", { Allow: "POST" });
+  });
+  route.all("/v1.0/account", () => {
+    throw new HttpError(405, "method_not_allowed", "use GET", { Allow: "GET, HEAD" });
+  });
+
+  async function predict(
+    c: Context<AppEnv>,
+    wanted: Wanted,
+    form: Form | undefined,
+  ): Promise<{ prediction: Prediction; type?: string }> {
+    const { signal } = c.req.raw;
+    const [image, background] = await Promise.all([
+      bytesOf(wanted.image, "failed_image_download", signal),
+      wanted.background && bytesOf(wanted.background, "failed_bg_download", signal),
+    ]);
+    const prediction = await predictor.predict({
+      image,
+      background,
+      render: await wanted.renderOptions(background),
+      form,
+      cacheUse: cacheUseOf(c.req.header("Cache-Control")),
+      signal,
+      waitUntil: (work) => c.executionCtx.waitUntil(work),
+      logger: c.var.logger,
+    });
+    return { prediction, type: wanted.type };
+  }
+
+  /** Whatever kept the image from being fetched, remove.bg has one code for it. */
+  async function bytesOf(source: Source, code: string, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+    if ("bytes" in source) return source.bytes;
+    try {
+      return await fetchImage(imageUrls, source.url, signal);
+    } catch (error) {
+      if (!(error instanceof HttpError)) throw error;
+      throw new ParameterError([{ title: "Failed to download image", code, detail: error.message }]);
+    }
+  }
+
+  return route;
+}
+
+/**
+ * Whether JSON is asked for instead of the file. HTTP libraries that take anything send JSON's type before "any", and
+ * remove.bg's examples have them receive a file.
+ */
+function wantsJson(accept = ""): boolean {
+  const types = accept.split(",").map((range) => range.split(";")[0].trim().toLowerCase());
+  return types.includes("application/json") && !types.some((type) => type === "*/*" || type.startsWith("image/"));
+}
+
+function layoutHeaders({ width, height, foreground }: Layout): Record<string, string> {
+  return {
+    "X-Width": `${width}`,
+    "X-Height": `${height}`,
+    "X-Foreground-Top": `${foreground.top}`,
+    "X-Foreground-Left": `${foreground.left}`,
+    "X-Foreground-Width": `${foreground.width}`,
+    "X-Foreground-Height": `${foreground.height}`,
+  };
+}
+
+const json: Form = {
+  name: "removebg",
+  make({ bytes, layout }) {
+    const { top, left, width, height } = layout!.foreground;
+    const foreground = {
+      foreground_top: top,
+      foreground_left: left,
+      foreground_width: width,
+      foreground_height: height,
+    };
+    const after = `",${JSON.stringify(foreground).slice(1)}}`;
+    return { bytes: base64Json('{"data":{"result_b64":"', bytes, after), contentType: "application/json" };
+  },
+};

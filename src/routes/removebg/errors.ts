@@ -1,0 +1,46 @@
+import type { ContentfulStatusCode } from "hono/utils/http-status";
+import { HttpError, toHttpError } from "../../http/errors.ts";
+
+/** One entry of the list `errors` in an answer; `code` is one of those that remove.bg documents, where there is one. */
+export interface Fault {
+  readonly title: string;
+  readonly code: string;
+  readonly detail?: string;
+}
+
+/** Parameters that are wrong: all of them, each with what would be right. */
+export class ParameterError extends HttpError {
+  constructor(readonly faults: readonly [Fault, ...Fault[]]) {
+    super(400, faults[0].code, faults[0].detail ?? faults[0].title);
+  }
+}
+
+/** What remove.bg calls the faults that any dialect may meet. */
+const KNOWN: Readonly<Record<string, { status: ContentfulStatusCode; code: string; title: string }>> = {
+  unauthorized: { status: 403, code: "auth_failed", title: "API key missing or invalid" },
+  rate_limited: { status: 429, code: "rate_limit_exceeded", title: "Rate limit exceeded" },
+  body_too_large: { status: 400, code: "file_too_large", title: "File too large" },
+  image_too_large: { status: 400, code: "resolution_too_high", title: "Image resolution too high" },
+  invalid_image: { status: 400, code: "failed_to_read_image", title: "The image cannot be read" },
+  invalid_base64: { status: 400, code: "failed_to_read_image", title: "The image cannot be read" },
+  unsupported_format: { status: 400, code: "invalid_file_type", title: "Invalid file type" },
+  invalid_background: { status: 400, code: "invalid_bg_image_file", title: "The background image cannot be read" },
+  roi_exceeds_bounds: { status: 400, code: "roi_exceeds_bounds", title: "ROI exceeds image bounds" },
+  roi_region_empty: { status: 400, code: "roi_region_empty", title: "ROI region is empty" },
+};
+
+/** A request that remove.bg would answer 400, whatever HTTP has more fitting for it. */
+const PLAIN: ReadonlySet<number> = new Set([413, 415, 422]);
+
+/** Any error in remove.bg's shape, and the status that its clients expect with it. */
+export function removebgError(
+  error: unknown,
+): { status: ContentfulStatusCode; headers: Record<string, string>; errors: readonly Fault[] } {
+  const { status, code, message, headers } = toHttpError(error);
+  if (error instanceof ParameterError) return { status, headers, errors: error.faults };
+  const known = KNOWN[code];
+  if (known !== undefined) {
+    return { status: known.status, headers, errors: [{ title: known.title, code: known.code, detail: message }] };
+  }
+  return { status: PLAIN.has(status) ? 400 : status, headers, errors: [{ title: message, code }] };
+}
