@@ -1,6 +1,14 @@
-import type { z } from "zod";
+import { z } from "zod";
 import { type ImageId, isImageId } from "../cache/keys.ts";
 import { HttpError } from "./errors.ts";
+
+/** The image in an address, for descriptions of routes; {@link parseImageId} is what parses it. */
+export const imageParameter = z.object({
+  image: z.string().regex(/^(?:name:)?[0-9a-fA-F]{64}$/).meta({
+    description: "The SHA-256 digest of the image's bytes, in hexadecimal digits.",
+    example: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+  }),
+});
 
 /**
  * The image that an address names.

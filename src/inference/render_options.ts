@@ -52,33 +52,41 @@ export const marginSchema = z.string().trim().transform((text, context): Margin 
 });
 
 /** Numbers and truth values also come as the text of a query or a form. */
-const number = (minimum: number, maximum: number) => z.coerce.number().min(minimum).max(maximum);
-const flag = z.union([z.boolean(), z.stringbool()]);
+const numeral = z.string().trim().regex(/^-?\d+(\.\d+)?$/).transform(Number);
+const number = (minimum: number, maximum: number) =>
+  z.union([z.number(), numeral], "is not a number").pipe(z.number().min(minimum).max(maximum));
+const words = {
+  truthy: ["true", "1", "yes", "on", "y", "enabled"],
+  falsy: ["false", "0", "no", "off", "n", "disabled"],
+};
+const flag = z.union([z.boolean(), z.stringbool(words).meta({ enum: [...words.truthy, ...words.falsy] })]);
 
 /** How a cutout is made of an image and its mask. Every route parses its own parameters into this. */
 export const renderOptionsSchema = z.strictObject({
-  /** Of the file. JPEG knows no transparency: it is put on `background`, white where that is not given. */
-  format: z.enum(["png", "webp", "jpeg"]).default("png"),
-  /** Of WebP and JPEG, 1 to 100; WebP at 100 is lossless. */
-  quality: number(1, 100).default(90),
-  /** What the subject is put on; transparent where it is not given. */
-  background: colourSchema.optional(),
-  /** What the result is shrunk to fit into. */
-  size: boundsSchema.optional(),
-  /** Whether a smaller result is enlarged to `size`. */
-  upscale: flag.default(false),
-  /** Whether the result is cut to the subject. */
-  crop: flag.default(false),
-  /** Around the subject, with `crop`. */
-  margin: marginSchema.optional(),
-  /** `alpha`: the mask alone, as a grayscale image. */
-  channels: z.enum(["rgba", "alpha"]).default("rgba"),
-  /** Alpha at and above this (1 to 255) becomes opaque, below it transparent. */
-  threshold: z.coerce.number().int().min(1).max(255).optional(),
-  /** Softens the edge: the standard deviation of a Gaussian, in pixels of the input. */
-  feather: number(0, 100).default(0),
-  /** Moves the mask's edge to where the image has it, and takes the old background's colour out of its pixels. */
-  refine: flag.default(false),
+  format: z.enum(["png", "webp", "jpeg"]).default("png")
+    .describe("Of the file. JPEG knows no transparency: it is put on `background`, white where that is not given."),
+  quality: number(1, 100).default(90).describe("Of WebP and JPEG; WebP at 100 is lossless."),
+  background: colourSchema.optional().meta({
+    description: "What the subject is put on: a CSS colour; transparent where it is not given.",
+    example: "rgb(0 0 0 / 50%)",
+  }),
+  size: boundsSchema.optional().meta({
+    description: "What the result is shrunk to fit into: `800x600`, `800x`, `x600` (pixels) or `0.25MP`.",
+    example: "800x600",
+  }),
+  upscale: flag.default(false).describe("Whether a smaller result is enlarged to `size`."),
+  crop: flag.default(false).describe("Whether the result is cut to the subject."),
+  margin: marginSchema.optional().meta({
+    description: "Around the subject, with `crop`: `20px`, or `10%` of its larger side.",
+    example: "10%",
+  }),
+  channels: z.enum(["rgba", "alpha"]).default("rgba").describe("`alpha`: the mask alone, as a grayscale image."),
+  threshold: number(1, 255).pipe(z.int()).optional()
+    .describe("Alpha at and above this becomes opaque, below it transparent."),
+  feather: number(0, 100).default(0)
+    .describe("Softens the edge: the standard deviation of a Gaussian, in pixels of the input."),
+  refine: flag.default(false)
+    .describe("Moves the mask's edge to where the image has it, and takes the old background's colour out of it."),
 }).transform((options) => ({
   ...options,
   // What has no effect must not make another key.

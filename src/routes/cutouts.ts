@@ -1,8 +1,10 @@
+import { z } from "@hono/zod-openapi";
 import { Hono } from "hono";
 import { HttpError } from "../http/errors.ts";
 import { cacheUseOf, matchesEtag, predictionHeaders } from "../http/headers.ts";
 import type { AppEnv } from "../http/job.ts";
-import { faultsOf, parseImageId } from "../http/parameters.ts";
+import { cacheControlParameter, describeRoute, predictionHeadersDescribed, problems } from "../http/openapi.ts";
+import { faultsOf, imageParameter, parseImageId } from "../http/parameters.ts";
 import { defaultRenderOptions, type RenderOptions, renderOptionsSchema } from "../inference/render_options.ts";
 import type { Predictor } from "../predictor.ts";
 
@@ -59,3 +61,33 @@ function parseQuery({ model, ...options }: Record<string, string>): { model?: st
   if (parsed.success) return { model, render: parsed.data };
   throw new HttpError(422, "invalid_options", faultsOf(parsed.error, "query"));
 }
+
+const file = { schema: { type: "string", format: "binary" } } as const;
+
+export const cutoutsPaths = [
+  describeRoute({
+    method: "get",
+    path: "/cutouts/{image}",
+    summary: "What the cache has of an image",
+    description: "For clients that have the image's digest and would rather not send the image.",
+    tags: ["cutouts"],
+    request: {
+      params: imageParameter,
+      query: renderOptionsSchema.in.extend({
+        model: z.string().optional().describe("One of the models that `GET /metadata` lists."),
+      }),
+      headers: cacheControlParameter.extend({
+        "If-None-Match": z.string().optional().describe("Entity tags of cutouts that the client has."),
+      }),
+    },
+    responses: {
+      200: {
+        description: "The cutout, for everybody to keep.",
+        headers: predictionHeadersDescribed,
+        content: { "image/png": file, "image/webp": file, "image/jpeg": file },
+      },
+      304: { description: "The client has it.", headers: predictionHeadersDescribed },
+      ...problems("invalid_digest", "not_cached", "invalid_options", "unknown_model"),
+    },
+  }),
+] as const;
