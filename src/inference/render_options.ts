@@ -54,7 +54,9 @@ export const marginSchema = z.string().trim().transform((text, context): Margin 
 /** Numbers and truth values also come as the text of a query or a form. */
 const numeral = z.string().trim().regex(/^-?\d+(\.\d+)?$/).transform(Number);
 const number = (minimum: number, maximum: number) =>
-  z.union([z.number(), numeral], "is not a number").pipe(z.number().min(minimum).max(maximum));
+  z.union([z.number().meta({ minimum, maximum }), numeral], "is not a number").pipe(
+    z.number().min(minimum).max(maximum),
+  );
 const words = {
   truthy: ["true", "1", "yes", "on", "y", "enabled"],
   falsy: ["false", "0", "no", "off", "n", "disabled"],
