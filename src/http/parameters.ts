@@ -6,7 +6,8 @@ import { HttpError } from "./errors.ts";
 export const imageParameter = z.object({
   image: z.string().regex(/^(?:name:)?[0-9a-fA-F]{64}$/).meta({
     description: "The SHA-256 digest of the image's bytes, in hexadecimal digits.",
-    example: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    // Of the example of POST /predict, so that the examples answer each other.
+    example: "b1ff9c8ea3a780bad09b346c423d2d0e46815926879b18e841d928376a946640",
   }),
 });
 
