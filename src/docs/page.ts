@@ -168,7 +168,7 @@ function typeOf(document: ApiDocument, schema: Schema | undefined): string {
 
 function meaning(schema: Schema, description: string | undefined): Html {
   const fallback = schema.default === undefined ? "" : html`
-    Default: <code>${schema.default}</code>.
+    Default: <code>${String(schema.default)}</code>.
   `;
   return html`${prose(description ?? schema.description ?? "")}${fallback}`;
 }
