@@ -1,6 +1,5 @@
 import type { Logger } from "@logtape/logtape";
-import { OpenAPIHono } from "@hono/zod-openapi";
-import type { Hono } from "hono";
+import { Hono } from "hono";
 import { HttpError, problem } from "./http/errors.ts";
 import { type AppEnv, job, logUnexpected } from "./http/job.ts";
 import { type Described, documentOf } from "./http/openapi.ts";
@@ -22,14 +21,13 @@ export type AppType = Described<typeof described>;
 
 /** The HTTP application. It is given its parts and an execution context (`app.fetch(request, {}, context)`). */
 export function createApp(parts: AppParts): Hono<AppEnv> {
-  const app = new OpenAPIHono<AppEnv>();
+  const app = new Hono<AppEnv>();
   app.use(job(parts.logger));
   app.route("/", aboutRoute(parts));
   app.route("/", predictRoute(parts));
   app.route("/", cutoutsRoute(parts));
   app.route("/", cacheRoute(parts));
-  app.route("/", openapiRoute({ describe: () => documentOf(app, parts.appVersion) }));
-  for (const route of described) app.openAPIRegistry.registerPath(route);
+  app.route("/", openapiRoute({ describe: () => documentOf(described, parts.appVersion) }));
 
   app.notFound((c) => problem(c, new HttpError(404, "not_found", `there is nothing at ${c.req.path}`)));
   app.onError((error, c) => {

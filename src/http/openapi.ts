@@ -1,4 +1,5 @@
-import { createRoute, type OpenAPIHono, type RouteConfig, z } from "@hono/zod-openapi";
+import type { OpenAPIHono, RouteConfig } from "@hono/zod-openapi";
+import { z } from "zod";
 import { type ErrorCode, errorCodes, type StatusOf } from "./errors.ts";
 import type { AppEnv } from "./job.ts";
 
@@ -6,7 +7,11 @@ import type { AppEnv } from "./job.ts";
  * Describes a route for `/openapi.json` and for typed clients, and does nothing else: what comes is parsed by the route's
  * handler. Whether what it answers is what is described here is checked by every test that asks a started server.
  */
-export const describeRoute = createRoute;
+export function describeRoute<Path extends string, Route extends Omit<RouteConfig, "path"> & { path: Path }>(
+  route: Route,
+): Route {
+  return route;
+}
 
 declare const anyApp: OpenAPIHono<AppEnv>;
 
@@ -82,7 +87,7 @@ const problemSchema = z.object({
   detail: z.string().meta({ description: "What was wrong this time, and what would be right." }),
   code: z.enum(Object.keys(errorCodes) as [ErrorCode, ...ErrorCode[]]),
   job_id: z.string().meta({ description: "Names this request in the server's log." }),
-}).openapi("Problem");
+}).meta({ id: "Problem" });
 
 /** {@link errorResponses} as problem details (RFC 9457). */
 export function problems<const Code extends ErrorCode>(...codes: Code[]) {
@@ -95,9 +100,12 @@ export const tokenSecurity: Record<string, string[]>[] = [{ bearer: [] }, { apiK
 /** An OpenAPI 3.1 document. */
 export type ApiDocument = ReturnType<OpenAPIHono["getOpenAPI31Document"]>;
 
-/** What has been described to the application. */
-export function documentOf(app: OpenAPIHono<AppEnv>, version: string): ApiDocument {
+/** The document of these routes. What makes it is loaded when somebody asks: most servers never need it. */
+export async function documentOf(routes: readonly RouteConfig[], version: string): Promise<ApiDocument> {
+  const { OpenAPIHono } = await import("@hono/zod-openapi");
+  const app = new OpenAPIHono();
   const registry = app.openAPIRegistry;
+  for (const route of routes) registry.registerPath(route);
   registry.registerComponent("securitySchemes", "bearer", { type: "http", scheme: "bearer" });
   registry.registerComponent("securitySchemes", "apiKey", { type: "apiKey", in: "header", name: "X-Api-Key" });
   return app.getOpenAPI31Document({

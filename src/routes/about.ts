@@ -1,6 +1,6 @@
-import { z } from "@hono/zod-openapi";
 import { Hono } from "hono";
 import { accepts } from "hono/accepts";
+import { z } from "zod";
 import type { GuardHealth } from "../cache/guard.ts";
 import type { DeferredWork } from "../deferred.ts";
 import { allowOnly } from "../http/errors.ts";
@@ -9,7 +9,7 @@ import { commonHeaders, describeRoute, problems } from "../http/openapi.ts";
 import type { EngineStatus } from "../inference/engine.ts";
 import type { Model } from "../inference/manifest.ts";
 
-const greetingSchema = z.object({ message: z.string() }).openapi("Greeting");
+const greetingSchema = z.object({ message: z.string() }).meta({ id: "Greeting" });
 
 const state = z.enum(["ok", "ng"]);
 const count = z.int().min(0);
@@ -35,7 +35,7 @@ const healthSchema = z.object({
     failedWrites: count.optional(),
   }),
   deferred: z.object({ pending: count, failed: count }).describe("Cache writes after the response."),
-}).openapi("Health");
+}).meta({ id: "Health" });
 
 const tensor = { shape: z.array(z.int()), type: z.string() };
 
@@ -47,7 +47,7 @@ const modelSchema = z.object({
   sha256: z.string(),
   inputs: z.array(z.object({ name: z.string().optional(), ...tensor })),
   outputs: z.array(z.object({ name: z.string().optional(), ...tensor })),
-}).openapi("Model");
+}).meta({ id: "Model" });
 
 const metadataSchema = modelSchema.extend({
   models: z.array(modelSchema).describe("The models that a request may name; the first is the default."),
@@ -56,7 +56,7 @@ const metadataSchema = modelSchema.extend({
   workers: count,
   store: z.string(),
   app_version: z.string(),
-}).openapi("Metadata");
+}).meta({ id: "Metadata" });
 
 export const aboutPaths = [
   describeRoute({

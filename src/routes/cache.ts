@@ -1,5 +1,5 @@
-import { z } from "@hono/zod-openapi";
 import { type Context, Hono } from "hono";
+import { z } from "zod";
 import { partsOf } from "../cache/keys.ts";
 import type { TieredStore } from "../cache/tiered.ts";
 import { type SecretToken, tokenOf } from "../http/auth.ts";
@@ -42,9 +42,9 @@ const cacheSchema = z.object({
     bytes: count,
     created: z.iso.datetime(),
   })),
-}).openapi("Cache");
+}).meta({ id: "Cache" });
 
-const deletedSchema = z.object({ deleted: count.describe("Entries, in all tiers together.") }).openapi("Deleted");
+const deletedSchema = z.object({ deleted: count.describe("Entries, in all tiers together.") }).meta({ id: "Deleted" });
 
 const headers = {
   ...commonHeaders,

@@ -1,5 +1,5 @@
-import { z } from "@hono/zod-openapi";
 import { Hono } from "hono";
+import { z } from "zod";
 import { HttpError } from "../http/errors.ts";
 import { cacheUseOf, matchesEtag, predictionHeaders } from "../http/headers.ts";
 import type { AppEnv } from "../http/job.ts";

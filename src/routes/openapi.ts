@@ -1,5 +1,5 @@
-import { z } from "@hono/zod-openapi";
 import { Hono } from "hono";
+import { z } from "zod";
 import { renderDocs, stylesheetDigest } from "../docs/page.ts";
 import { allowOnly } from "../http/errors.ts";
 import type { AppEnv } from "../http/job.ts";
@@ -43,7 +43,7 @@ export const openapiPaths = [
 
 export interface OpenapiRouteOptions {
   /** Makes the document; asked once, for the first request. */
-  describe: () => ApiDocument;
+  describe: () => Promise<ApiDocument>;
 }
 
 /** What the service can be asked: `GET /openapi.json`, and `GET /docs` for people. */
@@ -51,9 +51,9 @@ export function openapiRoute({ describe }: OpenapiRouteOptions): Hono<AppEnv> {
   const route = new Hono<AppEnv>();
   let document: ApiDocument | undefined;
 
-  route.get("/openapi.json", (c) => c.json(document ??= describe()));
+  route.get("/openapi.json", async (c) => c.json(document ??= await describe()));
 
-  route.get("/docs", (c) => {
+  route.get("/docs", async (c) => {
     c.header(
       "Content-Security-Policy",
       [
@@ -64,7 +64,7 @@ export function openapiRoute({ describe }: OpenapiRouteOptions): Hono<AppEnv> {
         "frame-ancestors 'none'",
       ].join("; "),
     );
-    return c.html(renderDocs(document ??= describe(), new URL(c.req.url).origin));
+    return c.html(renderDocs(document ??= await describe(), new URL(c.req.url).origin));
   });
 
   for (const path of ["/openapi.json", "/docs"]) route.all(path, allowOnly("GET", "HEAD"));

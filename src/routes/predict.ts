@@ -1,6 +1,6 @@
-import { z } from "@hono/zod-openapi";
 import { Hono } from "hono";
 import { LRUCache } from "lru-cache";
+import { z } from "zod";
 import { type ImageId, sha256, type Sha256Hex } from "../cache/keys.ts";
 import type { BodyIntake } from "../http/body.ts";
 import { allowOnly, HttpError, toHttpError } from "../http/errors.ts";
@@ -33,14 +33,14 @@ export const predictRequestSchema = z.object({
 const predictAnswerSchema = z.object({
   status: z.literal("ok"),
   img_none_bg_base64: z.string().describe("The cutout's file, in base64."),
-}).openapi("Cutout");
+}).meta({ id: "Cutout" });
 
 const predictErrorSchema = z.object({
   status: z.literal("ng"),
   img_none_bg_base64: z.null(),
   error: z.object({ code: z.string(), message: z.string() }),
   job_id: z.string().optional().describe("Of a fault of ours: names the request in the server's log."),
-}).openapi("PredictError");
+}).meta({ id: "PredictError" });
 
 export const predictPaths = [
   describeRoute({
