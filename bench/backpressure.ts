@@ -18,7 +18,7 @@ export const backpressure: Bench = {
   async run(values) {
     const images = values.number("images");
     const files = await pictures(Array.from({ length: 4 }, () => SIZE));
-    await using server = await TestServer.start();
+    await using server = await TestServer.start({}, { checked: false });
     using memory = new ServerMemory();
     const ready = memory.samples[0].rss;
     const result = await load(server, {

@@ -20,7 +20,7 @@ export const fidelity: Bench = {
   options: [{ name: "write-docs", summary: "write docs/fidelity/NAME.jpg as well", fallback: false }],
 
   async run(values) {
-    await using server = await TestServer.start();
+    await using server = await TestServer.start({}, { checked: false });
     const rows = [];
     for (const name of PHOTOGRAPHS) {
       const { png } = await server.cutout(`${name}.jpg`, fixture(`${name}.jpg`));

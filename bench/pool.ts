@@ -26,7 +26,9 @@ export const pool: Bench = {
 };
 
 async function measure(workers: number, threads: number, files: Uint8Array<ArrayBuffer>[]) {
-  await using server = await TestServer.start({ INFERENCE_WORKERS: `${workers}`, INFERENCE_THREADS: `${threads}` });
+  await using server = await TestServer.start({ INFERENCE_WORKERS: `${workers}`, INFERENCE_THREADS: `${threads}` }, {
+    checked: false,
+  });
   using memory = new ServerMemory();
   const began = performance.now();
   const result = await load(server, {

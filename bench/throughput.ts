@@ -26,7 +26,7 @@ export const throughput: Bench = {
     await ensureTestTools();
     const rows = [];
     {
-      await using server = await TestServer.start(QUIET);
+      await using server = await TestServer.start(QUIET, { checked: false });
       const { response } = await server.predict("photo.jpg", image);
       rows.push(...await measure("memory hit", server, predict, milliseconds));
       const path = `/cutouts/${createHash("sha256").update(image).digest("hex")}`;
@@ -44,7 +44,7 @@ export const throughput: Bench = {
     await using gateway = await UpstashGateway.start({ redisUrl: redis.url });
     const settings = { UPSTASH_REDIS_REST_URL: gateway.url, UPSTASH_REDIS_REST_TOKEN: gateway.token };
     // Memory too small for anything: every hit is one of Redis.
-    await using server = await TestServer.start({ ...QUIET, ...settings, CACHE_MAX_BYTES: "1" });
+    await using server = await TestServer.start({ ...QUIET, ...settings, CACHE_MAX_BYTES: "1" }, { checked: false });
     await server.predict("photo.jpg", image);
     await server.settled();
     rows.push(...await measure("redis hit", server, predict, milliseconds));

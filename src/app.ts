@@ -1,12 +1,14 @@
 import type { Logger } from "@logtape/logtape";
 import { Hono } from "hono";
-import { toHttpError } from "./http/errors.ts";
+import { HttpError, problem } from "./http/errors.ts";
 import type { ImageFetcher } from "./http/image_urls.ts";
 import { type AppEnv, job, logUnexpected } from "./http/job.ts";
-import { aboutRoute, type AboutRouteOptions } from "./routes/about.ts";
-import { cacheRoute, type CacheRouteOptions } from "./routes/cache.ts";
-import { cutoutsRoute, type CutoutsRouteOptions } from "./routes/cutouts.ts";
-import { predictRoute, type PredictRouteOptions } from "./routes/predict.ts";
+import { type Described, documentOf } from "./http/openapi.ts";
+import { aboutPaths, aboutRoute, type AboutRouteOptions } from "./routes/about.ts";
+import { cachePaths, cacheRoute, type CacheRouteOptions } from "./routes/cache.ts";
+import { cutoutsPaths, cutoutsRoute, type CutoutsRouteOptions } from "./routes/cutouts.ts";
+import { openapiPaths, openapiRoute } from "./routes/openapi.ts";
+import { predictPaths, predictRoute, type PredictRouteOptions } from "./routes/predict.ts";
 import { rembgRoute, type RembgRouteOptions } from "./routes/rembg.ts";
 import { removebgRoute, type RemovebgRouteOptions } from "./routes/removebg.ts";
 
@@ -23,6 +25,12 @@ export interface AppParts
   imageUrls?: ImageFetcher;
 }
 
+/** Every route that is described, in the order of `/docs`. */
+const described = [...predictPaths, ...cutoutsPaths, ...cachePaths, ...aboutPaths, ...openapiPaths] as const;
+
+/** For typed clients: `hc<AppType>(address)` of `hono/client`. */
+export type AppType = Described<typeof described>;
+
 /** The HTTP application. It is given its parts and an execution context (`app.fetch(request, {}, context)`). */
 export function createApp(parts: AppParts): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
@@ -33,12 +41,12 @@ export function createApp(parts: AppParts): Hono<AppEnv> {
   app.route("/", rembgRoute(parts));
   app.route("/", cacheRoute(parts));
   app.route("/", removebgRoute(parts));
+  app.route("/", openapiRoute({ describe: () => documentOf(described, parts.appVersion) }));
 
-  app.notFound((c) => c.json({ error: { code: "not_found", message: `there is nothing at ${c.req.path}` } }, 404));
+  app.notFound((c) => problem(c, new HttpError(404, "not_found", `there is nothing at ${c.req.path}`)));
   app.onError((error, c) => {
     logUnexpected(c, error);
-    const { status, code, message, headers } = toHttpError(error);
-    return c.json({ error: { code, message }, job_id: c.var.jobId }, status, headers);
+    return problem(c, error);
   });
   return app;
 }

@@ -156,8 +156,8 @@ function parseOptions(args: string[]): RequestOptions | undefined {
   const server = `http://${flags.host.includes(":") ? `[${flags.host}]` : flags.host}:${flags.port}`;
   if (!URL.canParse(server)) throw new UsageError("--host must be a host name or an IP address");
   return {
-    url: `${server}/predict`,
-    cutoutsUrl: `${server}/cutouts`,
+    url: server,
+    askByDigest: true,
     inDir: flags.in_images_dir,
     outDir: flags.out_images_dir,
     concurrency: flags.concurrency,

@@ -1,19 +1,65 @@
+import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { StoreUnavailableError } from "../cache/guard.ts";
-import {
-  EngineError,
-  type EngineErrorCode,
-  ImageError,
-  type ImageErrorCode,
-  UnknownModelError,
-} from "../inference/errors.ts";
+import { EngineError, ImageError, UnknownModelError } from "../inference/errors.ts";
+import type { AppEnv } from "./job.ts";
+
+/**
+ * Every error that a sender may be told of: its status and, in words that hold for each of its occurrences, when it is
+ * sent. The README's table is made of this (a test compares the two).
+ */
+export const errorCodes = {
+  invalid_base64: { status: 400, title: "The image is not base64" },
+  invalid_image: { status: 400, title: "The bytes are no image, or a damaged one" },
+  invalid_digest: { status: 400, title: "The address names no SHA-256 digest" },
+  unauthorized: { status: 401, title: "The request has no token, or another one" },
+  no_admin_token: { status: 403, title: "Nobody may delete while no `ADMIN_TOKEN` is set" },
+  image_urls_off: { status: 403, title: "This server fetches no images from URLs" },
+  image_url_refused: { status: 403, title: "An address that nothing is fetched from, such as one that is not public" },
+  not_found: { status: 404, title: "There is nothing at this address" },
+  not_cached: { status: 404, title: "The cache has no such cutout; post the image" },
+  not_acceptable: { status: 406, title: "`Accept` names no format that a cutout can have" },
+  method_not_allowed: { status: 405, title: "Another method than the address takes; `Allow` lists them" },
+  body_too_large: { status: 413, title: "The body is over `MAX_BODY_BYTES`" },
+  image_too_large: { status: 413, title: "The image is over `MAX_PIXELS`, as its header says, before it is decoded" },
+  image_url_too_large: { status: 413, title: "What is at `image_url` is over `MAX_BODY_BYTES`" },
+  unsupported_content_type: { status: 415, title: "The body is of another content type than the address takes" },
+  unsupported_format: { status: 415, title: "An image of a format that is not decoded here" },
+  invalid_image_url: { status: 422, title: "`image_url` is no address that can be fetched" },
+  no_image: { status: 422, title: "The request brings no image" },
+  several_images: { status: 422, title: "The request brings more than one image" },
+  invalid_background: { status: 422, title: "The background picture cannot be decoded" },
+  background_missing: { status: 422, title: "`background_image` names a picture that did not come with the request" },
+  roi_exceeds_bounds: { status: 422, title: "The region lies outside of the image" },
+  roi_region_empty: { status: 422, title: "The region has no pixels" },
+  invalid_json: { status: 422, title: "The body is not JSON" },
+  invalid_form: { status: 422, title: "The body is not the form that its `Content-Type` announces" },
+  invalid_request: { status: 422, title: "A field is missing or of another type; the message names it" },
+  invalid_options: { status: 422, title: "An option that is unknown, or has a value that it cannot have" },
+  invalid_limit: { status: 422, title: "`limit` is not a number that may be asked for" },
+  unknown_model: { status: 422, title: "There is no such model here; the message lists those there are" },
+  internal_error: { status: 500, title: "Our fault; the log has the rest under the `job_id`" },
+  image_url_failed: { status: 502, title: "What is at `image_url` could not be fetched" },
+  queue_full: { status: 503, title: "Too many images wait: `Retry-After` says when to come back" },
+  too_much_pending: { status: 503, title: "Too many bytes of images wait: `Retry-After` says when to come back" },
+  store_unavailable: { status: 503, title: "The durable store does not answer, and has to" },
+  client_gone: { status: 503, title: "The request was given up before it was served" },
+  closed: { status: 503, title: "The server is shutting down" },
+  deadline_exceeded: { status: 504, title: "The job took longer than `INFERENCE_TIMEOUT_MS`" },
+  image_url_timeout: { status: 504, title: "What is at `image_url` took longer than `IMAGE_URL_TIMEOUT_MS`" },
+} as const satisfies Record<string, { status: ContentfulStatusCode; title: string }>;
+
+export type ErrorCode = keyof typeof errorCodes;
+
+/** The status that an error is answered with. */
+export type StatusOf<Code extends ErrorCode> = (typeof errorCodes)[Code]["status"];
 
 /** A request that cannot be served as it is; `message` says what was wrong and what would be right. */
-export class HttpError extends Error {
+export class HttpError<Code extends ErrorCode = ErrorCode> extends Error {
   override readonly name = "HttpError";
   constructor(
-    readonly status: ContentfulStatusCode,
-    readonly code: string,
+    readonly status: StatusOf<Code>,
+    readonly code: Code,
     message: string,
     readonly headers: Record<string, string> = {},
   ) {
@@ -21,35 +67,18 @@ export class HttpError extends Error {
   }
 }
 
-const imageStatus: Record<ImageErrorCode, ContentfulStatusCode> = {
-  invalid_image: 400,
-  image_too_large: 413,
-  unsupported_format: 415,
-  roi_exceeds_bounds: 422,
-  roi_region_empty: 422,
-  invalid_background: 422,
-  background_missing: 422,
-};
-
-const engineStatus: Record<EngineErrorCode, ContentfulStatusCode> = {
-  worker_failed: 500,
-  queue_full: 503,
-  closed: 503,
-  deadline_exceeded: 504,
-};
-
 /**
  * What the sender may know of any error: the one place where an error gets its status. Each dialect gives it its own
  * shape. What is nobody's business but the operator's becomes `internal_error`; see {@link isUnexpected}.
  */
 export function toHttpError(error: unknown): HttpError {
   if (error instanceof HttpError) return error;
-  if (error instanceof ImageError) return new HttpError(imageStatus[error.code], error.code, error.message);
+  if (error instanceof ImageError) return new HttpError(errorCodes[error.code].status, error.code, error.message);
   if (error instanceof UnknownModelError) return new HttpError(422, "unknown_model", error.message);
   if (error instanceof StoreUnavailableError) return new HttpError(503, "store_unavailable", error.message);
   if (error instanceof EngineError && error.code !== "worker_failed") {
     const headers = error.retryAfterSeconds === undefined ? undefined : { "Retry-After": `${error.retryAfterSeconds}` };
-    return new HttpError(engineStatus[error.code], error.code, error.message, headers);
+    return new HttpError(errorCodes[error.code].status, error.code, error.message, headers);
   }
   if (error instanceof DOMException && error.name === "AbortError") {
     return new HttpError(503, "client_gone", "the request was given up before it was served");
@@ -60,4 +89,24 @@ export function toHttpError(error: unknown): HttpError {
 /** Whether the error is a fault of ours, to be logged in full. */
 export function isUnexpected(error: unknown): boolean {
   return toHttpError(error).code === "internal_error";
+}
+
+/** The error as problem details (RFC 9457), for every route that has no dialect of its own. */
+export function problem(c: Context<AppEnv>, error: unknown): Response {
+  const { status, code, message: detail, headers } = toHttpError(error);
+  const body = { type: `/docs#${code}`, title: errorCodes[code].title, status, detail, code, job_id: c.var.jobId };
+  return c.body(JSON.stringify(body), status, { ...headers, "Content-Type": "application/problem+json" });
+}
+
+/** A handler for the methods that a route does not have: 405, and `Allow` (RFC 9110, section 15.5.6). */
+export function allowOnly(...methods: string[]): () => never {
+  return () => {
+    throw new HttpError(405, "method_not_allowed", `use ${methods.join(" or ")}`, { Allow: methods.join(", ") });
+  };
+}
+
+/** The README's table of errors, in Markdown. */
+export function errorsTable(): string {
+  const rows = Object.entries(errorCodes).map(([code, { status, title }]) => `| ${status} | \`${code}\` | ${title} |`);
+  return ["| status | `code` | when |", "| --- | --- | --- |", ...rows].join("\n");
 }

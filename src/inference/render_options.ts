@@ -120,51 +120,68 @@ export const positionSchema = z.string().trim().transform((text, context): Posit
 });
 
 /** Numbers and truth values also come as the text of a query or a form. */
-const number = (minimum: number, maximum: number) => z.coerce.number().min(minimum).max(maximum);
-const flag = z.union([z.boolean(), z.stringbool()]);
+const numeral = z.string().trim().regex(/^-?\d+(\.\d+)?$/).transform(Number);
+const number = (minimum: number, maximum: number) =>
+  z.union([z.number().meta({ minimum, maximum }), numeral], "is not a number").pipe(
+    z.number().min(minimum).max(maximum),
+  );
+const flagWords = {
+  truthy: ["true", "1", "yes", "on", "y", "enabled"],
+  falsy: ["false", "0", "no", "off", "n", "disabled"],
+};
+const flag = z.union([z.boolean(), z.stringbool(flagWords).meta({ enum: [...flagWords.truthy, ...flagWords.falsy] })]);
 
 /** How a cutout is made of an image and its mask. Every route parses its own parameters into this. */
 export const renderOptionsSchema = z.strictObject({
-  /**
-   * Of the file. JPEG knows no transparency: it is put on `background`, white where that is not given. `zip` holds the
-   * colours as `color.jpg` and alpha as `alpha.png`; `auto` is PNG where anything is transparent, else JPEG.
-   */
-  format: z.enum(["png", "webp", "jpeg", "zip", "auto"]).default("png"),
-  /** Of WebP and JPEG (in `zip` too), 1 to 100; WebP at 100 is lossless. */
-  quality: number(1, 100).default(90),
-  /** What the subject is put on; transparent where it is not given. */
-  background: colourSchema.optional(),
-  /** The picture that the subject is put on, by the SHA-256 of its file, which comes beside the options. */
-  background_image: z.string().toLowerCase().regex(/^[\da-f]{64}$/, "is not a SHA-256 digest").optional(),
-  /** What the result is shrunk to fit into. */
-  size: boundsSchema.optional(),
-  /** Whether a smaller result is enlarged to `size`. */
-  upscale: flag.default(false),
-  /** Whether the result is cut to the subject. */
-  crop: flag.default(false),
-  /** Around the subject, with `crop`. */
-  margin: marginSchema.optional(),
-  /** Outside of it nothing belongs to the subject. */
-  roi: regionSchema.optional(),
-  /** How much of the image the subject takes up, in width or height, whichever is more. */
-  scale: scaleSchema.optional(),
-  /** Where the subject is put; the middle by default with `scale`. */
-  position: positionSchema.optional(),
-  /** `alpha`: the mask alone, as a grayscale image. */
-  channels: z.enum(["rgba", "alpha"]).default("rgba"),
-  /**
-   * Takes specks and hairs off the mask and makes its edge smooth and hard, as rembg's post-processing does: opened, blurred
-   * (σ = 2 pixels of the input) and cut in the middle.
-   */
-  smooth: flag.default(false),
-  /** Alpha at and above this (1 to 255) becomes opaque, below it transparent. */
-  threshold: z.coerce.number().int().min(1).max(255).optional(),
-  /** Softens the edge: the standard deviation of a Gaussian, in pixels of the input. */
-  feather: number(0, 100).default(0),
-  /** Whether only the subject's edge may be translucent: what is translucent within it becomes opaque. */
-  solid: flag.default(false),
-  /** Moves the mask's edge to where the image has it, and takes the old background's colour out of its pixels. */
-  refine: flag.default(false),
+  format: z.enum(["png", "webp", "jpeg", "zip", "auto"]).default("png").describe(
+    "Of the file. JPEG knows no transparency: it is put on `background`, white where that is not given. `zip` holds the " +
+      "colours as `color.jpg` and alpha as `alpha.png`; `auto` is PNG where anything is transparent, else JPEG.",
+  ),
+  quality: number(1, 100).default(90).describe("Of WebP and JPEG (in `zip` too); WebP at 100 is lossless."),
+  background: colourSchema.optional().meta({
+    description: "What the subject is put on: a CSS colour; transparent where it is not given.",
+    example: "rgb(0 0 0 / 50%)",
+  }),
+  background_image: z.string().toLowerCase().regex(/^[\da-f]{64}$/, "is not a SHA-256 digest").optional().describe(
+    "The picture that the subject is put on, by the SHA-256 of its file, which comes with the image.",
+  ),
+  size: boundsSchema.optional().meta({
+    description: "What the result is shrunk to fit into: `800x600`, `800x`, `x600` (pixels) or `0.25MP`.",
+    example: "800x600",
+  }),
+  upscale: flag.default(false).describe("Whether a smaller result is enlarged to `size`."),
+  crop: flag.default(false).describe("Whether the result is cut to the subject."),
+  margin: marginSchema.optional().meta({
+    description: "Around the subject, with `crop`: `20px`, or `10%` of its larger side; up to four, as in CSS.",
+    example: "10%",
+  }),
+  roi: regionSchema.optional().meta({
+    description: "Outside of it nothing belongs to the subject: two corners, in pixels or percent of the image.",
+    example: "0% 0% 50% 100%",
+  }),
+  scale: scaleSchema.optional().meta({
+    description: "How much of the image the subject takes up, in width or height, whichever is more.",
+    example: "80%",
+  }),
+  position: positionSchema.optional().meta({
+    description:
+      "Where the subject is put: `original`, `center`, `20%` or `20% 80%`; the middle by default with `scale`.",
+    example: "center",
+  }),
+  channels: z.enum(["rgba", "alpha"]).default("rgba").describe("`alpha`: the mask alone, as a grayscale image."),
+  smooth: flag.default(false).describe(
+    "Takes specks and hairs off the mask and makes its edge smooth and hard, as rembg's post-processing does: opened, " +
+      "blurred (σ = 2 pixels of the input) and cut in the middle.",
+  ),
+  threshold: number(1, 255).pipe(z.int()).optional()
+    .describe("Alpha at and above this becomes opaque, below it transparent."),
+  feather: number(0, 100).default(0)
+    .describe("Softens the edge: the standard deviation of a Gaussian, in pixels of the input."),
+  solid: flag.default(false).describe(
+    "Whether only the subject's edge may be translucent: what is translucent within it becomes opaque.",
+  ),
+  refine: flag.default(false)
+    .describe("Moves the mask's edge to where the image has it, and takes the old background's colour out of it."),
 }).transform((given) => {
   const channels = given.format === "zip" ? "rgba" : given.channels;
   const alphaOnly = channels === "alpha";

@@ -1,10 +1,107 @@
 import { Hono } from "hono";
 import { accepts } from "hono/accepts";
+import { z } from "zod";
 import type { GuardHealth } from "../cache/guard.ts";
 import type { DeferredWork } from "../deferred.ts";
+import { allowOnly } from "../http/errors.ts";
 import type { AppEnv } from "../http/job.ts";
+import { commonHeaders, describeRoute, problems } from "../http/openapi.ts";
 import type { EngineStatus } from "../inference/engine.ts";
 import type { Model } from "../inference/manifest.ts";
+
+const greetingSchema = z.object({ message: z.string() }).meta({ id: "Greeting" });
+
+const state = z.enum(["ok", "ng"]);
+const count = z.int().min(0);
+
+const healthSchema = z.object({
+  proxy_server: z.object({ health: state }),
+  predict_server: z.object({ health: state }),
+  engine: z.object({
+    health: state,
+    backend: z.enum(["wasm"]),
+    threads: count,
+    workers: count,
+    waiting: count.describe("Images in the queue."),
+    running: count,
+    inferences: count.describe("Runs of the model for a request, since the start."),
+    workerRestarts: count,
+  }),
+  store: z.object({
+    name: z.string(),
+    health: state,
+    breaker: z.enum(["closed", "open", "half-open"]).optional(),
+    lastError: z.string().optional(),
+    failedWrites: count.optional(),
+  }),
+  deferred: z.object({ pending: count, failed: count }).describe("Cache writes after the response."),
+}).meta({ id: "Health" });
+
+const tensor = { shape: z.array(z.int()), type: z.string() };
+
+const modelSchema = z.object({
+  name: z.string(),
+  version: z.string().describe("Changes whenever a mask could."),
+  licence: z.string(),
+  source: z.string(),
+  sha256: z.string(),
+  inputs: z.array(z.object({ name: z.string().optional(), ...tensor })),
+  outputs: z.array(z.object({ name: z.string().optional(), ...tensor })),
+}).meta({ id: "Model" });
+
+const metadataSchema = modelSchema.extend({
+  models: z.array(modelSchema).describe("The models that a request may name; the first is the default."),
+  backend: z.string(),
+  threads: count,
+  workers: count,
+  store: z.string(),
+  app_version: z.string(),
+}).meta({ id: "Metadata" });
+
+export const aboutPaths = [
+  describeRoute({
+    method: "get",
+    path: "/",
+    summary: "A greeting, in text or JSON by Accept",
+    tags: ["service"],
+    responses: {
+      200: {
+        description: "The greeting.",
+        headers: commonHeaders,
+        content: { "text/plain": { schema: z.string() }, "application/json": { schema: greetingSchema } },
+      },
+      ...problems(),
+    },
+  }),
+  describeRoute({
+    method: "get",
+    path: "/health",
+    summary: "How the service, its engine and its store are",
+    tags: ["service"],
+    responses: {
+      200: {
+        description: "The service answers; `predict_server` tells whether it can cut out.",
+        headers: commonHeaders,
+        content: { "application/json": { schema: healthSchema } },
+      },
+      ...problems(),
+    },
+  }),
+  describeRoute({
+    method: "get",
+    path: "/metadata",
+    summary: "The models, and what runs them",
+    tags: ["service"],
+    responses: {
+      200: {
+        description: "The default model, all models, and what runs them.",
+        headers: commonHeaders,
+        content: { "application/json": { schema: metadataSchema } },
+      },
+      ...problems(),
+    },
+  }),
+] as const;
 
 export interface AboutRouteOptions {
   appVersion: string;
@@ -32,27 +129,33 @@ export function aboutRoute(options: AboutRouteOptions): Hono<AppEnv> {
 
   route.get("/health", (c) => {
     const engine = engineStatus();
-    return c.json({
-      proxy_server: { health: "ok" },
-      predict_server: { health: engine.health },
-      engine,
-      store: { name: store, ...(storeHealth() ?? { health: "ok" }) },
-      deferred: { pending: deferred.pending, failed: deferred.failed },
-    });
+    return c.json(
+      {
+        proxy_server: { health: "ok" },
+        predict_server: { health: engine.health },
+        engine,
+        store: { name: store, ...(storeHealth() ?? { health: "ok" }) },
+        deferred: { pending: deferred.pending, failed: deferred.failed },
+      } satisfies z.infer<typeof healthSchema>,
+    );
   });
 
   route.get("/metadata", (c) => {
     const { backend, threads, workers } = engineStatus();
-    return c.json({
-      ...describe(models[0]),
-      models: models.map(describe),
-      backend,
-      threads,
-      workers,
-      store,
-      app_version: appVersion,
-    });
+    return c.json(
+      {
+        ...describe(models[0]),
+        models: models.map(describe),
+        backend,
+        threads,
+        workers,
+        store,
+        app_version: appVersion,
+      } satisfies z.infer<typeof metadataSchema>,
+    );
   });
+
+  for (const path of ["/", "/health", "/metadata"]) route.all(path, allowOnly("GET", "HEAD"));
 
   return route;
 }

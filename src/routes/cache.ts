@@ -1,11 +1,103 @@
 import { type Context, Hono } from "hono";
+import { z } from "zod";
 import { partsOf } from "../cache/keys.ts";
 import type { TieredStore } from "../cache/tiered.ts";
 import { type SecretToken, tokenOf } from "../http/auth.ts";
-import { HttpError } from "../http/errors.ts";
+import { allowOnly, HttpError } from "../http/errors.ts";
 import type { AppEnv } from "../http/job.ts";
-import { parseImageId } from "../http/parameters.ts";
+import { commonHeaders, describeRoute, problems, tokenSecurity } from "../http/openapi.ts";
+import { imageParameter, parseImageId } from "../http/parameters.ts";
 import type { Predictor } from "../predictor.ts";
+
+const NEWEST = { fallback: 20, most: 1000 };
+
+const count = z.int().min(0);
+const hitRatio = z.number().min(0).max(1).nullable().describe("Null where nothing has been asked for.");
+
+const cacheSchema = z.object({
+  store: z.string(),
+  requests: z.object({
+    count,
+    hits: count,
+    masks: count.describe("Answered with another rendering of a known mask."),
+    inferences: count,
+    collapsed: count.describe("Answered with what another request had made."),
+    hit_ratio: hitRatio,
+  }),
+  tiers: z.record(
+    z.string(),
+    z.object({
+      entries: count.optional(),
+      bytes: count.optional(),
+      error: z.string().optional().describe("Why the tier cannot be asked."),
+      hits: count,
+      hit_ratio: hitRatio,
+    }),
+  ),
+  newest: z.array(z.object({
+    image: z.string().optional(),
+    kind: z.enum(["mask", "cutout"]).optional(),
+    model_version: z.string().optional(),
+    content_type: z.string(),
+    bytes: count,
+    created: z.iso.datetime(),
+  })),
+}).meta({ id: "Cache" });
+
+const deletedSchema = z.object({ deleted: count.describe("Entries, in all tiers together.") }).meta({ id: "Deleted" });
+
+const headers = {
+  ...commonHeaders,
+  "Cache-Control": { required: true, schema: { const: "no-store" } },
+};
+
+export const cachePaths = [
+  describeRoute({
+    method: "get",
+    path: "/cache",
+    summary: "What the cache holds",
+    description: "Behind `ADMIN_TOKEN`, where one is set.",
+    tags: ["cache"],
+    security: [...tokenSecurity, {}],
+    request: {
+      query: z.object({
+        limit: z.coerce.number().int().min(0).max(NEWEST.most).default(NEWEST.fallback)
+          .describe("How many of the newest entries are listed."),
+      }),
+    },
+    responses: {
+      200: {
+        description: "Requests since the start, entries of each tier, and the newest entries of the durable one.",
+        headers,
+        content: { "application/json": { schema: cacheSchema } },
+      },
+      ...problems("unauthorized", "invalid_limit", "store_unavailable"),
+    },
+  }),
+  describeRoute({
+    method: "delete",
+    path: "/cache/{image}",
+    summary: "Removes all that was made of an image",
+    tags: ["cache"],
+    security: tokenSecurity,
+    request: { params: imageParameter },
+    responses: {
+      200: { description: "It is gone.", headers, content: { "application/json": { schema: deletedSchema } } },
+      ...problems("invalid_digest", "unauthorized", "no_admin_token", "store_unavailable"),
+    },
+  }),
+  describeRoute({
+    method: "delete",
+    path: "/cache",
+    summary: "Removes everything",
+    tags: ["cache"],
+    security: tokenSecurity,
+    responses: {
+      200: { description: "All is gone.", headers, content: { "application/json": { schema: deletedSchema } } },
+      ...problems("unauthorized", "no_admin_token", "store_unavailable"),
+    },
+  }),
+] as const;
 
 export interface CacheRouteOptions {
   cache: TieredStore;
@@ -13,8 +105,6 @@ export interface CacheRouteOptions {
   /** Without one, everybody may read and nobody delete. */
   adminToken?: SecretToken;
 }
-
-const NEWEST = { fallback: 20, most: 1000 };
 
 /** What the cache holds, for its operator: `GET /cache`, `DELETE /cache/{image}`, `DELETE /cache`. */
 export function cacheRoute({ cache, predictor, adminToken }: CacheRouteOptions): Hono<AppEnv> {
@@ -36,11 +126,11 @@ export function cacheRoute({ cache, predictor, adminToken }: CacheRouteOptions):
     let left = requests;
     const withRatio = Object.entries(tiers).map(([tier, stats]) => {
       const count = hits[tier] ?? 0;
-      const answer = { ...stats, hits: count, hit_ratio: ratio(count, left) };
+      const told = { ...stats, hits: count, hit_ratio: ratio(count, left) };
       left -= count;
-      return [tier, answer];
+      return [tier, told];
     });
-    return c.json({
+    const answer: z.infer<typeof cacheSchema> = {
       store: cache.name,
       requests: {
         count: requests,
@@ -62,7 +152,8 @@ export function cacheRoute({ cache, predictor, adminToken }: CacheRouteOptions):
           created: new Date(created).toISOString(),
         };
       }),
-    });
+    };
+    return c.json(answer);
   });
 
   route.delete("/cache/:image", async (c) => {
@@ -78,11 +169,8 @@ export function cacheRoute({ cache, predictor, adminToken }: CacheRouteOptions):
     return c.json({ deleted });
   });
 
-  route.all("/cache/*", (c) => {
-    throw new HttpError(405, "method_not_allowed", `${c.req.method} is not understood here; use GET or DELETE`, {
-      Allow: "GET, DELETE",
-    });
-  });
+  route.all("/cache", allowOnly("GET", "HEAD", "DELETE"));
+  route.all("/cache/:image", allowOnly("DELETE"));
 
   return route;
 }

@@ -1,13 +1,15 @@
 import { create as contentDisposition } from "content-disposition";
 import { type Context, Hono } from "hono";
 import { parseAccept } from "hono/utils/accept";
+import { z } from "zod";
 import type { BodyIntake } from "../http/body.ts";
 import { HttpError } from "../http/errors.ts";
 import { decodeBase64, type Fields, mediaTypeOf, parseFields } from "../http/fields.ts";
 import { cacheUseOf, matchesEtag, predictionHeaders } from "../http/headers.ts";
 import { fetchImage, type ImageFetcher } from "../http/image_urls.ts";
 import type { AppEnv } from "../http/job.ts";
-import { faultsOf, parseImageId } from "../http/parameters.ts";
+import { cacheControlParameter, describeRoute, predictionHeadersDescribed, problems } from "../http/openapi.ts";
+import { faultsOf, imageParameter, parseImageId } from "../http/parameters.ts";
 import { defaultRenderOptions, type RenderOptions, renderOptionsSchema } from "../inference/render_options.ts";
 import type { Prediction, Predictor } from "../predictor.ts";
 
@@ -203,3 +205,33 @@ function cutoutName(name: string | undefined, contentType: string): string {
   const stem = path.split(/[/\\]/).at(-1)!.replace(/\.[^.]*$/, "");
   return `${stem || "cutout"}.${extension}`;
 }
+
+const file = { schema: { type: "string", format: "binary" } } as const;
+
+export const cutoutsPaths = [
+  describeRoute({
+    method: "get",
+    path: "/cutouts/{image}",
+    summary: "What the cache has of an image",
+    description: "For clients that have the image's digest and would rather not send the image.",
+    tags: ["cutouts"],
+    request: {
+      params: imageParameter,
+      query: renderOptionsSchema.in.extend({
+        model: z.string().optional().describe("One of the models that `GET /metadata` lists."),
+      }),
+      headers: cacheControlParameter.extend({
+        "If-None-Match": z.string().optional().describe("Entity tags of cutouts that the client has."),
+      }),
+    },
+    responses: {
+      200: {
+        description: "The cutout, for everybody to keep.",
+        headers: predictionHeadersDescribed,
+        content: { "image/png": file, "image/webp": file, "image/jpeg": file },
+      },
+      304: { description: "The client has it.", headers: predictionHeadersDescribed },
+      ...problems("invalid_digest", "not_cached", "invalid_options", "unknown_model"),
+    },
+  }),
+] as const;

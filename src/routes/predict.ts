@@ -4,24 +4,82 @@ import { z } from "zod";
 import { type ImageId, sha256, type Sha256Hex } from "../cache/keys.ts";
 import { base64Json } from "../http/base64_json.ts";
 import type { BodyIntake } from "../http/body.ts";
-import { HttpError, toHttpError } from "../http/errors.ts";
+import { allowOnly, HttpError, toHttpError } from "../http/errors.ts";
 import { decodeBase64, mediaTypeOf } from "../http/fields.ts";
 import { cacheUseOf, predictionHeaders } from "../http/headers.ts";
 import { type AppEnv, logUnexpected } from "../http/job.ts";
+import { cacheControlParameter, describeRoute, errorResponses, predictionHeadersDescribed } from "../http/openapi.ts";
 import { faultsOf } from "../http/parameters.ts";
 import { defaultRenderOptions, renderOptionsSchema } from "../inference/render_options.ts";
 import type { Form, Predictor, PredictRequest } from "../predictor.ts";
 
+/** A PNG of one pixel, for the description. */
+const ONE_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC";
+
 export const predictRequestSchema = z.object({
-  /** A name for the image, for logs and for `CACHE_KEY=file_path`; nothing is read from it. */
-  file_path: z.string().max(4096),
-  /** The image file in base64 (RFC 4648), with or without a `data:…;base64,` prefix (RFC 2397). */
-  img_base64: z.string().min(1),
-  /** One of the models that `GET /metadata` lists. */
-  model: z.string().optional(),
-  /** How the cutout is rendered; without it a PNG of the image's size. */
-  options: renderOptionsSchema.optional(),
+  file_path: z.string().max(4096).meta({
+    description: "A name for the image, for logs and for `CACHE_KEY=file_path`; nothing is read from it.",
+    example: "coffee.jpg",
+  }),
+  img_base64: z.string().min(1).meta({
+    description: "The image file in base64 (RFC 4648), with or without a `data:…;base64,` prefix (RFC 2397).",
+    example: ONE_PIXEL,
+  }),
+  model: z.string().optional().describe("One of the models that `GET /metadata` lists."),
+  options: renderOptionsSchema.optional().describe(
+    "How the cutout is rendered; without them a PNG of the image's size.",
+  ),
 });
+
+const predictAnswerSchema = z.object({
+  status: z.literal("ok"),
+  img_none_bg_base64: z.string().describe("The cutout's file, in base64."),
+}).meta({ id: "Cutout" });
+
+const predictErrorSchema = z.object({
+  status: z.literal("ng"),
+  img_none_bg_base64: z.null(),
+  error: z.object({ code: z.string(), message: z.string() }),
+  job_id: z.string().optional().describe("Of a fault of ours: names the request in the server's log."),
+}).meta({ id: "PredictError" });
+
+export const predictPaths = [
+  describeRoute({
+    method: "post",
+    path: "/predict",
+    summary: "Removes the background of an image",
+    description: "The same image again, whatever its name, costs a cache hit.",
+    tags: ["cutouts"],
+    request: {
+      headers: cacheControlParameter,
+      body: { required: true, content: { "application/json": { schema: predictRequestSchema } } },
+    },
+    responses: {
+      200: {
+        description: "The cutout.",
+        headers: predictionHeadersDescribed,
+        content: { "application/json": { schema: predictAnswerSchema } },
+      },
+      ...errorResponses(
+        { mediaType: "application/json", schema: predictErrorSchema },
+        "invalid_base64",
+        "invalid_image",
+        "body_too_large",
+        "image_too_large",
+        "unsupported_content_type",
+        "unsupported_format",
+        "invalid_json",
+        "invalid_request",
+        "unknown_model",
+        "queue_full",
+        "too_much_pending",
+        "client_gone",
+        "closed",
+        "deadline_exceeded",
+      ),
+    },
+  }),
+] as const;
 
 /** What a body asks for, and the id of its image. */
 type Asked = { readonly image: ImageId } & Pick<PredictRequest, "name" | "model" | "render">;
@@ -97,9 +155,7 @@ export function predictRoute({ predictor, bodies }: PredictRouteOptions): Hono<A
     });
   });
 
-  route.all("/predict", () => {
-    throw new HttpError(405, "method_not_allowed", "use POST", { Allow: "POST" });
-  });
+  route.all("/predict", allowOnly("POST"));
 
   return route;
 }

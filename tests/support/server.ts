@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { DescribedResponses } from "./described_responses.ts";
 import { TextLineStream } from "./lines.ts";
 
 const ROOT = new URL("../../", import.meta.url);
@@ -25,11 +26,14 @@ export class TestServer {
   readonly #process: Deno.ChildProcess;
   readonly #output: Promise<unknown>;
   readonly #ownsCacheDir: boolean;
+  readonly #checked: boolean;
+  #described?: DescribedResponses;
 
   private constructor(parts: {
     url: string;
     cacheDir: string;
     ownsCacheDir: boolean;
+    checked: boolean;
     logs: LogLine[];
     process: Deno.ChildProcess;
     output: Promise<unknown>;
@@ -38,15 +42,17 @@ export class TestServer {
     this.cacheDir = parts.cacheDir;
     this.logs = parts.logs;
     this.#ownsCacheDir = parts.ownsCacheDir;
+    this.#checked = parts.checked;
     this.#process = parts.process;
     this.#output = parts.output;
   }
 
   /**
-   * Starts a server and waits until it listens.
+   * Starts a server and waits until it listens. Its responses are compared with `/openapi.json`, unless `checked` is
+   * false: benches measure the server alone.
    * @throws {Error} with what it printed, where it ends instead.
    */
-  static async start(settings: Record<string, string> = {}): Promise<TestServer> {
+  static async start(settings: Record<string, string> = {}, { checked = true } = {}): Promise<TestServer> {
     const cacheDir = settings.CACHE_DIR ?? await Deno.makeTempDir({ prefix: "cutcache-test-" });
     const process = new Deno.Command(Deno.execPath(), {
       args: ["task", "--quiet", "start"],
@@ -79,7 +85,7 @@ export class TestServer {
     const output = Promise.all([errors, reading]);
     try {
       const url = (await listening.promise).replace("localhost", "127.0.0.1");
-      return new TestServer({ url, cacheDir, ownsCacheDir: !settings.CACHE_DIR, logs, process, output });
+      return new TestServer({ url, cacheDir, ownsCacheDir: !settings.CACHE_DIR, checked, logs, process, output });
     } catch (error) {
       await process.status;
       await output.catch(() => {});
@@ -112,8 +118,14 @@ export class TestServer {
     await this.stop();
   }
 
-  fetch(path: string, init?: RequestInit): Promise<Response> {
-    return fetch(this.url + path, init);
+  /** @throws {AssertionError} where what is answered is not what `/openapi.json` describes. */
+  async fetch(path: string, init?: RequestInit): Promise<Response> {
+    const response = await fetch(this.url + path, init);
+    if (this.#checked) {
+      this.#described ??= await DescribedResponses.of(this.url);
+      await this.#described.check(init?.method ?? "GET", path, response.clone());
+    }
+    return response;
   }
 
   /** Sends an image to `/predict`. */

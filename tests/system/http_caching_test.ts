@@ -47,7 +47,7 @@ Deno.test("HTTP caching", async (t) => {
     assert.equal(response.status, 404);
     assert.equal(response.headers.get("Cache-Control"), "no-store");
     assert.equal(cacheStatus(response).fwd, "miss");
-    assert.equal(JSON.parse(new TextDecoder().decode(bytes)).error.code, "not_cached");
+    assert.equal(JSON.parse(new TextDecoder().decode(bytes)).code, "not_cached");
   });
 
   await t.step("no-store neither reads nor writes", async () => {
@@ -161,7 +161,7 @@ Deno.test("HTTP caching", async (t) => {
     for (const [path, status, code, method] of cases) {
       const { response, bytes } = await get(path, { "X-Api-Key": TOKEN }, method);
       assert.equal(response.status, status, path);
-      assert.equal(JSON.parse(new TextDecoder().decode(bytes)).error.code, code);
+      assert.equal(JSON.parse(new TextDecoder().decode(bytes)).code, code);
     }
   });
 

@@ -191,7 +191,7 @@ Deno.test("predict › bad input is told what is wrong, and the next request is 
   await t.step("an unknown path: 404 in JSON", async () => {
     const response = await server.fetch("/nothing/here");
     assert.equal(response.status, 404);
-    assert.equal((await response.json()).error.code, "not_found");
+    assert.equal((await response.json()).code, "not_found");
   });
 
   await t.step("after all of them a good image is served", async () => {

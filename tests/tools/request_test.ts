@@ -279,7 +279,15 @@ async function waitsMs(fetch: typeof globalThis.fetch, more: Partial<RequestOpti
   let failures: string[] = [];
   await withFolders(["a.jpg"], async ({ inDir, outDir }) => {
     const { images } = await listFolder(inDir);
-    const options = { url: "http://127.0.0.1/predict", inDir, outDir, concurrency: 1, timeoutMs: 5_000, retries: 4 };
+    const options = {
+      url: "http://127.0.0.1",
+      askByDigest: false,
+      inDir,
+      outDir,
+      concurrency: 1,
+      timeoutMs: 5_000,
+      retries: 4,
+    };
     const sleep = (ms: number, stop?: AbortSignal) => {
       waits.push(ms);
       return stop?.aborted ? Promise.reject(stop.reason) : Promise.resolve();
@@ -309,7 +317,7 @@ Deno.test("requestAll › tries a refused connection twice more", async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
   listener.close();
-  const { waits, failures } = await waitsMs(fetch, { url: `http://127.0.0.1:${port}/predict` });
+  const { waits, failures } = await waitsMs(fetch, { url: `http://127.0.0.1:${port}` });
   assert.deepEqual(waits, [1_000, 2_000]);
   assert.match(failures.join(), /^connection failed: .*refused/i);
 });
@@ -323,7 +331,7 @@ Deno.test("requestAll › tries a connection that breaks off in mid-answer twice
       connection.close();
     }
   })();
-  const { waits, failures } = await waitsMs(fetch, { url: `http://127.0.0.1:${listener.addr.port}/predict` });
+  const { waits, failures } = await waitsMs(fetch, { url: `http://127.0.0.1:${listener.addr.port}` });
   listener.close();
   await serving;
   assert.deepEqual(waits, [1_000, 2_000]);

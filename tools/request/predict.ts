@@ -1,4 +1,6 @@
+import { hc } from "hono/client";
 import { z } from "zod";
+import type { AppType } from "../../src/app.ts";
 
 const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 60_000;
@@ -13,13 +15,10 @@ const Answer = z.discriminatedUnion("status", [
 
 /** Where and how patiently to ask. */
 export interface PredictOptions {
-  /** The address of `POST /predict`. */
+  /** The server's address. */
   url: string;
-  /**
-   * The address below which `GET …/{SHA-256 of the image}` answers with what is known already, so that no known image is
-   * sent. Without it every image is sent.
-   */
-  cutoutsUrl?: string;
+  /** Whether the server is asked by an image's digest first, so that no image is sent that it knows. */
+  askByDigest: boolean;
   /** How long one try may take, its answer's body included. */
   timeoutMs: number;
   /** How often a 503 or 429 is tried again after the first try. */
@@ -45,6 +44,9 @@ export interface Cutout {
   savedBytes: number;
 }
 
+type Client = ReturnType<typeof hc<AppType>>;
+type PredictBody = Parameters<Client["predict"]["$post"]>[0]["json"];
+
 /** A failure that may pass by itself. */
 class PassingError extends Error {
   constructor(message: string, readonly retries: number, readonly waitMs?: number) {
@@ -64,12 +66,13 @@ export async function predict(
   options: PredictOptions,
   deps: PredictDeps,
 ): Promise<Cutout> {
-  const known = options.cutoutsUrl && await askByDigest(name, image, options.cutoutsUrl, options.timeoutMs, deps.fetch);
+  const client = hc<AppType>(options.url, { fetch: deps.fetch });
+  const known = options.askByDigest && await askByDigest(client, name, image, options.timeoutMs);
   if (known) return known;
-  const body = JSON.stringify({ file_path: name, img_base64: image.toBase64() });
+  const body = { file_path: name, img_base64: image.toBase64() };
   for (let tries = 1;; tries++) {
     try {
-      return await ask(body, options, deps.fetch);
+      return await ask(client, body, options);
     } catch (error) {
       if (!(error instanceof PassingError) || tries > Math.min(error.retries, options.retries)) throw error;
       const waitMs = Math.min(error.waitMs ?? FIRST_WAIT_MS * 2 ** (tries - 1), LONGEST_WAIT_MS);
@@ -82,16 +85,16 @@ export async function predict(
 
 /** What the server has of the image; undefined where it has nothing, or does not answer: then the image is sent. */
 async function askByDigest(
+  client: Client,
   name: string,
   image: Uint8Array<ArrayBuffer>,
-  cutoutsUrl: string,
   timeoutMs: number,
-  fetch: PredictDeps["fetch"],
 ): Promise<Cutout | undefined> {
   const started = performance.now();
   try {
     const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", image)).toHex();
-    const response = await fetch(`${cutoutsUrl}/${digest}`, { signal: AbortSignal.timeout(timeoutMs) });
+    const init = { signal: AbortSignal.timeout(timeoutMs) };
+    const response = await client.cutouts[":image"].$get({ param: { image: digest }, query: {}, header: {} }, { init });
     const png = new Uint8Array(await response.arrayBuffer());
     if (response.status !== 200 || !isPng(png)) return undefined;
     const savedBytes = bodyLength(name, image);
@@ -108,13 +111,13 @@ function bodyLength(name: string, image: Uint8Array): number {
   return frame + Math.ceil(image.length / 3) * 4;
 }
 
-async function ask(body: string, { url, timeoutMs, retries }: PredictOptions, fetch: PredictDeps["fetch"]) {
+async function ask(client: Client, json: PredictBody, { timeoutMs, retries }: PredictOptions): Promise<Cutout> {
   const started = performance.now();
-  let response: Response;
+  let response: Awaited<ReturnType<Client["predict"]["$post"]>>;
   let text: string;
   try {
-    const signal = AbortSignal.timeout(timeoutMs);
-    response = await fetch(url, { method: "POST", headers: { "Content-Type": "application/json" }, body, signal });
+    const init = { signal: AbortSignal.timeout(timeoutMs) };
+    response = await client.predict.$post({ json, header: {} }, { init });
     text = await response.text();
   } catch (error) {
     const { name, message, cause } = error as Error;
@@ -134,7 +137,9 @@ async function ask(body: string, { url, timeoutMs, retries }: PredictOptions, fe
   const message = answer?.status === "ng" && answer.error
     ? `${answer.error.code}: ${answer.error.message}`
     : `HTTP ${response.status} without an answer in the form expected`;
-  if (response.status === 503 || response.status === 429) {
+  // Of a type that knows no others, though somebody in between may answer what the server never does.
+  const status: number = response.status;
+  if (status === 503 || status === 429) {
     throw new PassingError(message, retries, retryAfterMs(response.headers));
   }
   throw new Error(message);

@@ -11,7 +11,7 @@ export interface Fault {
 /** Parameters that are wrong: all of them, each with what would be right. */
 export class ParameterError extends HttpError {
   constructor(readonly faults: readonly [Fault, ...Fault[]]) {
-    super(400, faults[0].code, faults[0].detail ?? faults[0].title);
+    super(422, "invalid_request", faults[0].detail ?? faults[0].title);
   }
 }
 
@@ -37,7 +37,7 @@ export function removebgError(
   error: unknown,
 ): { status: ContentfulStatusCode; headers: Record<string, string>; errors: readonly Fault[] } {
   const { status, code, message, headers } = toHttpError(error);
-  if (error instanceof ParameterError) return { status, headers, errors: error.faults };
+  if (error instanceof ParameterError) return { status: 400, headers, errors: error.faults };
   const known = KNOWN[code];
   if (known !== undefined) {
     return { status: known.status, headers, errors: [{ title: known.title, code: known.code, detail: message }] };

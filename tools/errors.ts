@@ -1,0 +1,4 @@
+/** Prints the README's table of errors: `deno run tools/errors.ts`. */
+import { errorsTable } from "../src/http/errors.ts";
+
+console.log(errorsTable());
