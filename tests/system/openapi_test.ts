@@ -85,6 +85,8 @@ Deno.test("OpenAPI", async (t) => {
     const json = { file_path: "a.png", img_base64: image.toBase64(), options: { format: "webp" as const } };
     const answer = await (await client.predict.$post({ json, header: {} })).json();
     assert.ok(answer.status === "ok" && answer.img_none_bg_base64.length > 0);
+    // @ts-expect-error -- the types know what a request needs
+    ((): unknown => client.predict.$post({ json: { file_path: "a.png" }, header: {} }));
     const digest = createHash("sha256").update(image).digest("hex");
     const cutout = await client.cutouts[":image"].$get({
       param: { image: digest },
