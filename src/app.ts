@@ -9,8 +9,9 @@ import { cachePaths, cacheRoute, type CacheRouteOptions } from "./routes/cache.t
 import { cutoutsPaths, cutoutsRoute, type CutoutsRouteOptions } from "./routes/cutouts.ts";
 import { openapiPaths, openapiRoute } from "./routes/openapi.ts";
 import { predictPaths, predictRoute, type PredictRouteOptions } from "./routes/predict.ts";
-import { rembgRoute, type RembgRouteOptions } from "./routes/rembg.ts";
+import { rembgPaths, rembgRoute, type RembgRouteOptions } from "./routes/rembg.ts";
 import { removebgRoute, type RemovebgRouteOptions } from "./routes/removebg.ts";
+import { removebgPaths } from "./routes/removebg/paths.ts";
 
 export interface AppParts
   extends
@@ -26,7 +27,15 @@ export interface AppParts
 }
 
 /** Every route that is described, in the order of `/docs`. */
-const described = [...predictPaths, ...cutoutsPaths, ...cachePaths, ...aboutPaths, ...openapiPaths] as const;
+const described = [
+  ...predictPaths,
+  ...cutoutsPaths,
+  ...rembgPaths,
+  ...removebgPaths,
+  ...cachePaths,
+  ...aboutPaths,
+  ...openapiPaths,
+] as const;
 
 /** For typed clients: `hc<AppType>(address)` of `hono/client`. */
 export type AppType = Described<typeof described>;

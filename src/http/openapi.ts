@@ -22,20 +22,31 @@ export type Described<Routes extends readonly RouteConfig[]> = ReturnType<
   >
 >;
 
-const text = (description: string) => ({ description, required: true, schema: { type: "string" as const } });
-const optional = (description: string) => ({ ...text(description), required: false });
+/** A header that is always there. */
+export const header = (description: string) => ({ description, required: true, schema: { type: "string" as const } });
+const optional = (description: string) => ({ ...header(description), required: false });
+
+/** A body that is a file. */
+export const binaryFile = { schema: { type: "string" as const, format: "binary" as const } };
+
+/** A file in a form. */
+export const fileSchema = (description: string) =>
+  z.custom<File>().meta({ ...binaryFile.schema, description }) as z.ZodType<File>;
 
 /** Of every answer. */
-export const commonHeaders = { "X-Request-Id": text("Names this request in the server's log.") };
+export const commonHeaders = { "X-Request-Id": header("Names this request in the server's log.") };
 
 /** Of a cutout; see `predictionHeaders`. */
 export const predictionHeadersDescribed = {
   ...commonHeaders,
-  "ETag": text("Strong; for `If-None-Match`."),
-  "Age": { ...text("How long ago the cutout was made, in seconds."), schema: { type: "integer" as const, minimum: 0 } },
-  "Cache-Status": text("How the cutout was come by (RFC 9211)."),
-  "Server-Timing": text("What each stage took, in milliseconds."),
-  "Cache-Control": text("Who may keep the answer, and for how long."),
+  "ETag": header("Strong; for `If-None-Match`."),
+  "Age": {
+    ...header("How long ago the cutout was made, in seconds."),
+    schema: { type: "integer" as const, minimum: 0 },
+  },
+  "Cache-Status": header("How the cutout was come by (RFC 9211)."),
+  "Server-Timing": header("What each stage took, in milliseconds."),
+  "Cache-Control": header("Who may keep the answer, and for how long."),
 };
 
 /** The headers of a request that the cache heeds. */
@@ -47,10 +58,10 @@ export const cacheControlParameter = z.object({
 });
 
 /** Headers of errors, by status. */
-const errorHeaders: { [status: number]: Record<string, ReturnType<typeof text>> } = {
-  401: { "WWW-Authenticate": text("How to send the token (RFC 9110, section 11.6.1).") },
-  405: { Allow: text("The methods that the address takes.") },
-  429: { "Retry-After": text("When to come back, in seconds.") },
+const errorHeaders: { [status: number]: Record<string, ReturnType<typeof header>> } = {
+  401: { "WWW-Authenticate": header("How to send the token (RFC 9110, section 11.6.1).") },
+  405: { Allow: header("The methods that the address takes.") },
+  429: { "Retry-After": header("When to come back, in seconds.") },
   503: { "Retry-After": optional("When to come back, in seconds, where that can be told.") },
 };
 

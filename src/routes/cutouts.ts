@@ -1,17 +1,24 @@
 import { create as contentDisposition } from "content-disposition";
-import { type Context, Hono } from "hono";
-import { parseAccept } from "hono/utils/accept";
+import { Hono } from "hono";
 import { z } from "zod";
 import type { BodyIntake } from "../http/body.ts";
-import { HttpError } from "../http/errors.ts";
-import { decodeBase64, type Fields, mediaTypeOf, parseFields } from "../http/fields.ts";
+import { allowOnly, HttpError } from "../http/errors.ts";
 import { cacheUseOf, matchesEtag, predictionHeaders } from "../http/headers.ts";
 import { fetchImage, type ImageFetcher } from "../http/image_urls.ts";
 import type { AppEnv } from "../http/job.ts";
-import { cacheControlParameter, describeRoute, predictionHeadersDescribed, problems } from "../http/openapi.ts";
-import { faultsOf, imageParameter, parseImageId } from "../http/parameters.ts";
-import { defaultRenderOptions, type RenderOptions, renderOptionsSchema } from "../inference/render_options.ts";
+import {
+  binaryFile,
+  cacheControlParameter,
+  describeRoute,
+  fileSchema,
+  header,
+  predictionHeadersDescribed,
+  problems,
+} from "../http/openapi.ts";
+import { imageParameter, parseImageId } from "../http/parameters.ts";
+import { renderOptionsSchema } from "../inference/render_options.ts";
 import type { Prediction, Predictor } from "../predictor.ts";
+import { type Options, parseBody, parseOptions, withAcceptedFormat } from "./cutouts/request.ts";
 
 export interface CutoutsRouteOptions {
   predictor: Predictor;
@@ -37,9 +44,10 @@ export function cutoutsRoute({ predictor, bodies, imageUrls, maxAgeSeconds }: Cu
       async (body) => await parseBody(c.req.header("Content-Type"), body, c.req.query()),
       async (request) => {
         const image = request.image ?? await fetchImage(imageUrls, request.url, c.req.raw.signal);
-        const { model, render } = parseOptions(withAcceptedFormat(request.options, c), "request");
+        const { model, render } = parseOptions(withAcceptedFormat(request.options, c.req.header("Accept")), "request");
         const prediction = await predictor.predict({
           image,
+          background: request.background,
           name: request.name,
           model,
           render,
@@ -89,107 +97,10 @@ export function cutoutsRoute({ predictor, bodies, imageUrls, maxAgeSeconds }: Cu
     });
   });
 
-  route.all("/cutouts", () => {
-    throw new HttpError(405, "method_not_allowed", "use POST", { Allow: "POST" });
-  });
-  route.all("/cutouts/:image", () => {
-    throw new HttpError(405, "method_not_allowed", "use GET or HEAD", { Allow: "GET, HEAD" });
-  });
+  route.all("/cutouts", allowOnly("POST"));
+  route.all("/cutouts/:image", allowOnly("GET", "HEAD"));
 
   return route;
-}
-
-type Options = Readonly<Record<string, string>>;
-
-/** An image, or where it is to be fetched; and every option, from the query or the body. */
-type CutoutRequest =
-  & { readonly name?: string; readonly options: Options }
-  & (
-    { readonly image: Uint8Array<ArrayBuffer>; readonly url?: undefined } | {
-      readonly url: string;
-      readonly image?: undefined;
-    }
-  );
-
-const SOURCES = ["file", "image_base64", "image_url"] as const;
-const WANTED = "send the image itself, or one of the fields file, image_base64 and image_url";
-
-async function parseBody(
-  contentType: string | undefined,
-  body: Uint8Array<ArrayBuffer>,
-  query: Record<string, string>,
-): Promise<CutoutRequest> {
-  if (body.length === 0) throw new HttpError(422, "no_image", `the body is empty; ${WANTED}`);
-  if (isImageItself(contentType, body)) return { image: body, options: query };
-  const fields = await parseFields(contentType, body);
-  const options: Record<string, string> = { ...query };
-  for (const [name, value] of fields) {
-    if (SOURCES.some((source) => source === name)) continue;
-    if (typeof value !== "string") throw new HttpError(422, "invalid_request", `${name}: is a file, not an option`);
-    if (name in query) throw new HttpError(422, "invalid_request", `${name}: is both in the query and in the body`);
-    options[name] = value;
-  }
-  return { ...sourceOf(fields), options };
-}
-
-/**
- * Whether the body is an image and no form. Said by its bytes as well, since curl calls whatever `--data-binary` sends a
- * form and httpie calls it JSON: text has no control characters in its first bytes, and every image format has.
- */
-function isImageItself(contentType: string | undefined, body: Uint8Array): boolean {
-  const mediaType = mediaTypeOf(contentType);
-  if (mediaType === undefined || mediaType === "application/octet-stream" || mediaType.startsWith("image/")) {
-    return true;
-  }
-  if (mediaType === "multipart/form-data") return false;
-  return body.subarray(0, 64).some((byte) => byte < 0x09 || byte === 0xff);
-}
-
-function sourceOf(fields: Fields):
-  & Pick<CutoutRequest, "name">
-  & (
-    { image: Uint8Array<ArrayBuffer> } | { url: string }
-  ) {
-  const given = SOURCES.filter((source) => fields.has(source));
-  if (given.length === 0) throw new HttpError(422, "no_image", WANTED);
-  if (given.length > 1) throw new HttpError(422, "several_images", `send one of ${given.join(" and ")}, not both`);
-  const [source] = given;
-  const value = fields.get(source)!;
-  if (source === "file") {
-    if (typeof value === "string") {
-      throw new HttpError(422, "invalid_request", "file: is text, not a file; with curl, write -F file=@photo.jpg");
-    }
-    return { image: value.bytes, name: value.name || undefined };
-  }
-  if (typeof value !== "string") throw new HttpError(422, "invalid_request", `${source}: is a file, not text`);
-  return source === "image_url" ? { url: value, name: value } : { image: decodeBase64(value, source) };
-}
-
-/** In the order in which they are preferred where `Accept` does not say. */
-const FORMATS = ["png", "webp", "jpeg"] as const;
-
-/** `format` wins over `Accept` (RFC 9110, section 12.5.1). */
-function withAcceptedFormat(options: Options, c: Context<AppEnv>): Options {
-  const accept = c.req.header("Accept");
-  if (options.format !== undefined || accept === undefined) return options;
-  const ranges = parseAccept(accept);
-  const quality = (format: string) => {
-    const match = [`image/${format}`, "image/*", "*/*"].map((type) => ranges.find((range) => range.type === type));
-    return match.find((range) => range !== undefined)?.q ?? 0;
-  };
-  const [best] = FORMATS.toSorted((a, b) => quality(b) - quality(a));
-  if (quality(best) > 0) return { ...options, format: best };
-  const message = `a cutout is one of ${
-    FORMATS.map((format) => `image/${format}`).join(", ")
-  }; Accept names none of them`;
-  throw new HttpError(406, "not_acceptable", message);
-}
-
-function parseOptions({ model, ...options }: Options, root: string): { model?: string; render: RenderOptions } {
-  if (Object.keys(options).length === 0) return { model, render: defaultRenderOptions };
-  const parsed = renderOptionsSchema.safeParse(options);
-  if (parsed.success) return { model, render: parsed.data };
-  throw new HttpError(422, "invalid_options", faultsOf(parsed.error, root));
 }
 
 /** Where a GET has the same cutout. */
@@ -206,9 +117,93 @@ function cutoutName(name: string | undefined, contentType: string): string {
   return `${stem || "cutout"}.${extension}`;
 }
 
-const file = { schema: { type: "string", format: "binary" } } as const;
+const files = {
+  "image/png": binaryFile,
+  "image/webp": binaryFile,
+  "image/jpeg": binaryFile,
+  "application/zip": binaryFile,
+};
+
+const optionsQuery = renderOptionsSchema.in.extend({
+  model: z.string().optional().describe("One of the models that `GET /metadata` lists."),
+});
+const jsonRequestSchema = optionsQuery.extend({
+  image_base64: z.string().optional().describe("The image file in base64, with or without a `data:` prefix."),
+  image_url: z.url({ protocol: /^https?$/ }).optional().describe("Where the image is, instead."),
+});
+const formRequestSchema = jsonRequestSchema.extend({
+  file: fileSchema("The image, instead.").optional(),
+  background_image: fileSchema("A picture to put the subject on.").optional(),
+});
 
 export const cutoutsPaths = [
+  describeRoute({
+    method: "post",
+    path: "/cutouts",
+    summary: "Removes the background of an image",
+    description:
+      "The image itself, or one of `file`, `image_base64` and `image_url`; each option in the query or in the " +
+      "body. The format is `format`'s, else that of `Accept`.",
+    tags: ["cutouts"],
+    request: {
+      query: optionsQuery,
+      headers: cacheControlParameter.extend({
+        "Accept": z.string().optional().meta({ description: "Which formats will do.", example: "image/webp" }),
+      }),
+      body: {
+        required: true,
+        content: {
+          "application/octet-stream": binaryFile,
+          "image/*": binaryFile,
+          "multipart/form-data": { schema: formRequestSchema },
+          "application/x-www-form-urlencoded": { schema: jsonRequestSchema },
+          "application/json": { schema: jsonRequestSchema },
+        },
+      },
+    },
+    responses: {
+      200: {
+        description: "The cutout.",
+        headers: {
+          ...predictionHeadersDescribed,
+          "Location": header("Where a GET has this cutout."),
+          "Content-Disposition": header("A name for the file, after the image's."),
+        },
+        content: files,
+      },
+      ...problems(
+        "invalid_base64",
+        "invalid_image",
+        "image_urls_off",
+        "image_url_refused",
+        "not_acceptable",
+        "body_too_large",
+        "image_too_large",
+        "image_url_too_large",
+        "unsupported_content_type",
+        "unsupported_format",
+        "invalid_json",
+        "invalid_form",
+        "invalid_request",
+        "invalid_options",
+        "invalid_image_url",
+        "no_image",
+        "several_images",
+        "invalid_background",
+        "background_missing",
+        "roi_exceeds_bounds",
+        "roi_region_empty",
+        "unknown_model",
+        "image_url_failed",
+        "queue_full",
+        "too_much_pending",
+        "client_gone",
+        "closed",
+        "deadline_exceeded",
+        "image_url_timeout",
+      ),
+    },
+  }),
   describeRoute({
     method: "get",
     path: "/cutouts/{image}",
@@ -217,9 +212,7 @@ export const cutoutsPaths = [
     tags: ["cutouts"],
     request: {
       params: imageParameter,
-      query: renderOptionsSchema.in.extend({
-        model: z.string().optional().describe("One of the models that `GET /metadata` lists."),
-      }),
+      query: optionsQuery,
       headers: cacheControlParameter.extend({
         "If-None-Match": z.string().optional().describe("Entity tags of cutouts that the client has."),
       }),
@@ -228,7 +221,7 @@ export const cutoutsPaths = [
       200: {
         description: "The cutout, for everybody to keep.",
         headers: predictionHeadersDescribed,
-        content: { "image/png": file, "image/webp": file, "image/jpeg": file },
+        content: files,
       },
       304: { description: "The client has it.", headers: predictionHeadersDescribed },
       ...problems("invalid_digest", "not_cached", "invalid_options", "unknown_model"),

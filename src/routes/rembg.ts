@@ -1,11 +1,19 @@
 import { type Context, Hono } from "hono";
 import { z } from "zod";
 import type { BodyIntake } from "../http/body.ts";
-import { HttpError, toHttpError } from "../http/errors.ts";
+import { allowOnly, HttpError, toHttpError } from "../http/errors.ts";
 import { type Fields, type FormFile, parseFields } from "../http/fields.ts";
 import { cacheUseOf, predictionHeaders } from "../http/headers.ts";
 import { fetchImage, type ImageFetcher } from "../http/image_urls.ts";
 import { type AppEnv, logUnexpected } from "../http/job.ts";
+import {
+  binaryFile,
+  cacheControlParameter,
+  describeRoute,
+  errorResponses,
+  fileSchema,
+  predictionHeadersDescribed,
+} from "../http/openapi.ts";
 import { faultsOf } from "../http/parameters.ts";
 import { type RenderOptions, renderOptionsSchema } from "../inference/render_options.ts";
 import type { Predictor } from "../predictor.ts";
@@ -29,18 +37,18 @@ const level = z.coerce.number().int().min(0).max(255);
 const parametersSchema = z.strictObject({
   model: z.string().optional(),
   /** Alpha matting, and what has a meaning only with it. */
-  a: flag,
+  a: flag.describe("Alpha matting; refused."),
   af: level.default(240),
   ab: level.default(10),
   ae: z.coerce.number().int().min(0).default(10),
   /** Only the mask. */
-  om: flag,
+  om: flag.describe("Only the mask."),
   /** Post-processing of the mask. */
-  ppm: flag,
+  ppm: flag.describe("Post-processing of the mask."),
   /** Decontamination of edges. */
-  dc: flag,
+  dc: flag.describe("Decontamination of edges; refused."),
   /** Refinement by ViTMatte. */
-  vm: flag,
+  vm: flag.describe("Refinement by ViTMatte; refused."),
   /** `red,green,blue,alpha`, each 0 to 255. */
   bgc: z.string().regex(/^\s*\d{1,3}\s*(,\s*\d{1,3}\s*){2,3}$/, "is not red,green,blue,alpha, each from 0 to 255")
     .refine((text) => text.split(",").every((channel) => Number(channel) <= 255), "has a channel over 255").optional(),
@@ -99,9 +107,7 @@ export function rembgRoute({ predictor, bodies, imageUrls }: RembgRouteOptions):
       (request) => answer(c, request),
     ));
 
-  route.all("/api/remove", () => {
-    throw new HttpError(405, "method_not_allowed", "use GET or POST", { Allow: "GET, HEAD, POST" });
-  });
+  route.all("/api/remove", allowOnly("GET", "HEAD", "POST"));
 
   async function answer(c: Context<AppEnv>, { image, name, parameters }: RembgRequest): Promise<Response> {
     const prediction = await predictor.predict({
@@ -175,3 +181,75 @@ function renderOf({ om, ppm, bgc }: Parameters): RenderOptions {
     ...(bgc !== undefined && { background: `rgb(${red} ${green} ${blue} / ${alpha / 255})` }),
   });
 }
+
+const errorSchema = z.object({
+  detail: z.union([
+    z.string(),
+    z.array(z.object({ loc: z.array(z.union([z.string(), z.int()])), msg: z.string(), type: z.string() })),
+  ]).describe("What was wrong: in words, or parameter by parameter."),
+  code: z.string(),
+  job_id: z.string().optional().describe("Of a fault of ours: names the request in the server's log."),
+}).meta({ id: "RembgError" });
+
+const responses = {
+  200: {
+    description: "The cutout, or with `om` its mask.",
+    headers: predictionHeadersDescribed,
+    content: { "image/png": binaryFile },
+  },
+  ...errorResponses(
+    { mediaType: "application/json", schema: errorSchema },
+    "invalid_image",
+    "image_urls_off",
+    "image_url_refused",
+    "body_too_large",
+    "image_too_large",
+    "image_url_too_large",
+    "unsupported_content_type",
+    "unsupported_format",
+    "invalid_json",
+    "invalid_form",
+    "invalid_request",
+    "invalid_image_url",
+    "unknown_model",
+    "image_url_failed",
+    "queue_full",
+    "too_much_pending",
+    "client_gone",
+    "closed",
+    "deadline_exceeded",
+    "image_url_timeout",
+  ),
+};
+
+export const rembgPaths = [
+  describeRoute({
+    method: "get",
+    path: "/api/remove",
+    summary: "As rembg's server: by address",
+    tags: ["rembg"],
+    request: {
+      query: parametersSchema.extend({ url: z.url().describe("Where the image is.") }),
+      headers: cacheControlParameter,
+    },
+    responses,
+  }),
+  describeRoute({
+    method: "post",
+    path: "/api/remove",
+    summary: "As rembg's server",
+    tags: ["rembg"],
+    request: {
+      headers: cacheControlParameter,
+      body: {
+        required: true,
+        content: {
+          "multipart/form-data": {
+            schema: parametersSchema.extend({ file: fileSchema("The image.") }),
+          },
+        },
+      },
+    },
+    responses,
+  }),
+] as const;

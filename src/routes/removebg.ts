@@ -1,7 +1,7 @@
 import { type Context, Hono } from "hono";
 import { base64Json } from "../http/base64_json.ts";
 import type { BodyIntake } from "../http/body.ts";
-import { HttpError } from "../http/errors.ts";
+import { allowOnly, HttpError } from "../http/errors.ts";
 import { parseFields } from "../http/fields.ts";
 import { cacheUseOf, predictionHeaders } from "../http/headers.ts";
 import { fetchImage, type ImageFetcher } from "../http/image_urls.ts";
@@ -68,12 +68,8 @@ export function removebgRoute({ predictor, bodies, imageUrls }: RemovebgRouteOpt
     return c.json({ data: { attributes: { credits, api: { free_calls: FREE_CALLS, sizes: "all" } } } });
   });
 
-  route.all("/v1.0/removebg", () => {
-    throw new HttpError(405, "method_not_allowed", "use POST", { Allow: "POST" });
-  });
-  route.all("/v1.0/account", () => {
-    throw new HttpError(405, "method_not_allowed", "use GET", { Allow: "GET, HEAD" });
-  });
+  route.all("/v1.0/removebg", allowOnly("POST"));
+  route.all("/v1.0/account", allowOnly("GET", "HEAD"));
 
   async function predict(
     c: Context<AppEnv>,

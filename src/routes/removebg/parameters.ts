@@ -43,7 +43,7 @@ const cropMargin = text.refine((value) => {
 }, "is more than 50% or 500px");
 
 /** What a request may say. What becomes a render option is checked as such. */
-const parametersSchema = z.strictObject({
+export const parametersSchema = z.strictObject({
   image_file: file.optional(),
   image_file_b64: text.optional(),
   image_url: address.optional(),
