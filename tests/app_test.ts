@@ -39,7 +39,10 @@ async function withApp(
       predictor: new Predictor({ cache, engine, keyBy: "content", leaseMs: 1000, leaseWaitMs: 1000 }),
       cache,
       maxAgeSeconds: 60,
-      bodies: new BodyIntake({ maxBytes: 1e7, maxPendingBytes: 1e8 }),
+      needsToken: false,
+      admission: { apiTokens: [], trustedProxies: 0 },
+      corsOrigins: [],
+      bodies: new BodyIntake({ maxBytes: 1e7, maxPendingBytes: 1e8, timeoutMs: 30_000 }),
       logger,
     });
     const predict = async (sent: Uint8Array | string, signal?: AbortSignal) =>

@@ -10,15 +10,18 @@ export interface CutoutsRouteOptions {
   predictor: Predictor;
   /** How long others may keep a cutout, in seconds. */
   maxAgeSeconds: number;
+  /** Whether only some may have it; then a cache in between must not give it to others. */
+  needsToken: boolean;
 }
 
 /**
  * `GET /cutouts/{SHA-256 of the image}?options`: what the cache has of an image, for clients that have the image's digest
  * and would rather not send the image. A cutout's address is its content, so whoever is in between may keep it.
  */
-export function cutoutsRoute({ predictor, maxAgeSeconds }: CutoutsRouteOptions): Hono<AppEnv> {
+export function cutoutsRoute({ predictor, maxAgeSeconds, needsToken }: CutoutsRouteOptions): Hono<AppEnv> {
   const route = new Hono<AppEnv>();
-  const cacheControl = `public, max-age=${maxAgeSeconds}, s-maxage=${maxAgeSeconds}, immutable`;
+  const shared = needsToken ? "" : `, s-maxage=${maxAgeSeconds}`;
+  const cacheControl = `${needsToken ? "private" : "public"}, max-age=${maxAgeSeconds}${shared}, immutable`;
 
   route.get("/cutouts/:image", async (c) => {
     const image = parseImageId(c.req.param("image"));
