@@ -59,8 +59,7 @@ export class BodyIntake {
     const late = Promise.withResolvers<never>();
     const timer = setTimeout(() => {
       const message = `the body has not arrived within ${timeoutMs} ms`;
-      // What is still to come of it must not be taken for the next request.
-      account.refusal = new HttpError(408, "body_timeout", message, { Connection: "close" });
+      account.refusal = new HttpError(408, "body_timeout", message);
       late.reject(account.refusal);
     }, timeoutMs);
     try {
