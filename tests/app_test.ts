@@ -48,6 +48,7 @@ async function withApp(
       corsOrigins: [],
       bodies: new BodyIntake({ maxBytes: 1e7, maxPendingBytes: 1e8, timeoutMs: 30_000 }),
       logger,
+      ...appParts,
     });
     const predict = async (sent: Uint8Array | string, signal?: AbortSignal) =>
       await app.request(
