@@ -1,5 +1,7 @@
 import type { Logger } from "@logtape/logtape";
 import { Hono } from "hono";
+import { admission, type AdmissionOptions, guarded } from "./http/admission.ts";
+import { crossOrigin, safeHeaders } from "./http/browser.ts";
 import { HttpError, problem } from "./http/errors.ts";
 import type { ImageFetcher } from "./http/image_urls.ts";
 import { type AppEnv, job, logUnexpected } from "./http/job.ts";
@@ -21,6 +23,9 @@ export interface AppParts
     RembgRouteOptions,
     RemovebgRouteOptions,
     CacheRouteOptions {
+  admission: Omit<AdmissionOptions, "adminToken">;
+  /** Origins whose pages may ask; `*` is all. */
+  corsOrigins: readonly string[];
   logger: Logger;
   /** Where there is none, no image is fetched from an address. */
   imageUrls?: ImageFetcher;
@@ -40,16 +45,18 @@ const described = [
 /** For typed clients: `hc<AppType>(address)` of `hono/client`. */
 export type AppType = Described<typeof described>;
 
-/** The HTTP application. It is given its parts and an execution context (`app.fetch(request, {}, context)`). */
+/** The HTTP application. It is given its parts and an execution context (`app.fetch(request, info, context)`). */
 export function createApp(parts: AppParts): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
   app.use(job(parts.logger));
+  app.use(safeHeaders({ embeddable: parts.corsOrigins.length > 0 }));
+  if (parts.corsOrigins.length > 0) app.use(crossOrigin(parts.corsOrigins));
+
   app.route("/", aboutRoute(parts));
-  app.route("/", predictRoute(parts));
-  app.route("/", cutoutsRoute(parts));
-  app.route("/", rembgRoute(parts));
-  app.route("/", cacheRoute(parts));
-  app.route("/", removebgRoute(parts));
+  // All that costs work or tells of images: a test asks every route that is not among the open ones without a token.
+  const guard = admission({ ...parts.admission, adminToken: parts.adminToken });
+  const dialects = [predictRoute, cutoutsRoute, rembgRoute, removebgRoute, cacheRoute];
+  for (const dialect of dialects) app.route("/", guarded(dialect(parts), guard));
   app.route("/", openapiRoute({ describe: () => documentOf(described, parts.appVersion) }));
 
   app.notFound((c) => problem(c, new HttpError(404, "not_found", `there is nothing at ${c.req.path}`)));

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { SecretToken } from "./http/auth.ts";
 
 /** An integer written in decimal digits. */
 function integer(minimum: number, maximum = Number.MAX_SAFE_INTEGER) {
@@ -6,6 +7,29 @@ function integer(minimum: number, maximum = Number.MAX_SAFE_INTEGER) {
     z.number().min(minimum, `is less than ${minimum}`).max(maximum, `is more than ${maximum}`),
   );
 }
+
+/** What stands between commas. */
+function list() {
+  return z.string().default("").transform((text) => text.split(",").map((part) => part.trim()).filter(Boolean));
+}
+
+/** Only its digest goes on from here. */
+const token = z.string().min(16, "has fewer than 16 characters").regex(
+  /^[\x21-\x7e]*$/,
+  "has characters that no header can carry",
+).transform((text) => new SecretToken(text));
+
+/** In milliseconds. */
+const TIME_UNITS: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** `60/1m`: requests in a window. */
+const rate = z.string().regex(/^[1-9]\d{0,8}\/[1-9]\d{0,3}[smhd]$/, "is not a rate such as 60/1m").transform((text) => {
+  const [requests, window] = text.split("/");
+  return { requests: Number(requests), windowMs: parseInt(window) * TIME_UNITS[window.at(-1)!] };
+});
+
+/** As browsers send it: scheme, host, and port where it is not the scheme's own. */
+const isOrigin = (text: string) => text === "*" || URL.parse(text)?.origin === text;
 
 /**
  * Every setting: its environment variable, its default and, in `describe`, its line in the README (a test compares the
@@ -57,10 +81,9 @@ export const settings = z.object({
   UPSTASH_REDIS_REST_TOKEN: z.string().optional().describe("Token for it."),
   MODEL_PATH: z.string().optional().describe("ONNX file of the default model; default: `static/model.onnx`."),
   MODEL_MANIFEST: z.string().optional().describe("Its manifest; default: `static/model.json`."),
-  MODELS: z.string().default("").transform((names) => names.split(",").map((name) => name.trim()).filter(Boolean))
-    .pipe(z.array(z.string().regex(/^[\w.-]+$/, "is not a list of names"))).describe(
-      "Further models that a request may name, separated by commas; `deno task model pull NAME` fetches one.",
-    ),
+  MODELS: list().pipe(z.array(z.string().regex(/^[\w.-]+$/, "is not a list of names"))).describe(
+    "Further models that a request may name, separated by commas; `deno task model pull NAME` fetches one.",
+  ),
   INFERENCE_THREADS: integer(1, 64).optional().describe(
     "Threads of one inference; default: as many as there are cores.",
   ),
@@ -71,6 +94,9 @@ export const settings = z.object({
   QUEUE_LIMIT: integer(1).default(100).describe("Images that may wait; the next is answered 503 with `Retry-After`."),
   MAX_BODY_BYTES: integer(1).default(20_971_520).describe(
     "Largest request body, in bytes; a larger one is answered 413.",
+  ),
+  BODY_TIMEOUT_MS: integer(1).default(30_000).describe(
+    "How long a request body may take to arrive, in milliseconds; a slower one is answered 408.",
   ),
   MAX_PENDING_BYTES: integer(1).default(268_435_456).describe(
     "Bodies of all requests under way together, in bytes; the request that goes beyond is answered 503 with `Retry-After`.",
@@ -93,7 +119,19 @@ export const settings = z.object({
   DRAIN_SECONDS: integer(0).default(30).describe(
     "How long SIGTERM and SIGINT wait for requests and pending cache writes, in seconds.",
   ),
-  ADMIN_TOKEN: z.string().min(16, "has fewer than 16 characters").optional().describe(
+  API_TOKENS: list().pipe(z.array(token)).describe(
+    "Tokens of at least 16 characters, separated by commas, as bearer or `X-Api-Key`: while there are any, all but `/`, `/health`, `/metadata` and the documentation needs one.",
+  ),
+  RATE_LIMIT: rate.optional().describe(
+    "Requests that one token, or else one address, may send in a window: `10/1s`, `60/1m`, `1000/1h`; more are answered 429 with `Retry-After`. Instances that share a Redis count together.",
+  ),
+  TRUST_PROXY: integer(0, 16).default(0).describe(
+    "Proxies in front whose `X-Forwarded-For` entries are believed, as a number; with 0 a client's address is where the connection comes from.",
+  ),
+  CORS_ORIGINS: list().pipe(z.array(z.string().refine(isOrigin, "is not a list of origins"))).describe(
+    "Origins whose pages may use the API, separated by commas, such as `https://example.com`; `*` is all. Pages of every origin may then show the images.",
+  ),
+  ADMIN_TOKEN: token.optional().describe(
     "Token for `/cache`, as bearer or `X-Api-Key`; while none is set, everybody may read there and nobody delete.",
   ),
   LOG_FORMAT: z.enum(["auto", "text", "json"]).default("auto").describe(
@@ -119,7 +157,7 @@ export function readConfig(environment: (name: string) => string | undefined): C
   if (!parsed.success) {
     const lines = parsed.error.issues.map((issue) => {
       const name = String(issue.path[0]) as keyof Config;
-      const value = name.endsWith("_TOKEN") ? "(hidden)" : JSON.stringify(given[name]);
+      const value = /_TOKENS?$/.test(name) ? "(hidden)" : JSON.stringify(given[name]);
       return `  ${name}=${value}: ${issue.message}. ${settings.shape[name].description}`;
     });
     throw new Error(`these settings are wrong:\n${lines.join("\n")}`);

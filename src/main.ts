@@ -12,9 +12,9 @@ import { Engine } from "./inference/engine.ts";
 import { loadModel, type Model } from "./inference/manifest.ts";
 import { configureLogging } from "./log.ts";
 import { AddressPolicy } from "./http/addresses.ts";
-import { SecretToken } from "./http/auth.ts";
 import { BodyIntake } from "./http/body.ts";
 import { PublicImageFetcher } from "./http/image_fetcher.ts";
+import { RateLimiter } from "./http/rate_limit.ts";
 import { Predictor } from "./predictor.ts";
 
 /** In seconds; as long as anything is kept by caches (RFC 9111, section 5.3, of its time). */
@@ -69,10 +69,21 @@ async function main(): Promise<void> {
     deferred,
     predictor,
     cache,
-    adminToken: config.ADMIN_TOKEN === undefined ? undefined : new SecretToken(config.ADMIN_TOKEN),
+    adminToken: config.ADMIN_TOKEN,
     maxAgeSeconds: ttlSeconds || ONE_YEAR,
-    bodies: new BodyIntake({ maxBytes: config.MAX_BODY_BYTES, maxPendingBytes: config.MAX_PENDING_BYTES }),
     imageUrls: imageFetcher(config),
+    needsToken: config.API_TOKENS.length > 0,
+    bodies: new BodyIntake({
+      maxBytes: config.MAX_BODY_BYTES,
+      maxPendingBytes: config.MAX_PENDING_BYTES,
+      timeoutMs: config.BODY_TIMEOUT_MS,
+    }),
+    admission: {
+      apiTokens: config.API_TOKENS,
+      rateLimiter: rateLimiterOf(config, logger),
+      trustedProxies: config.TRUST_PROXY,
+    },
+    corsOrigins: config.CORS_ORIGINS,
     logger,
   });
 
@@ -90,7 +101,7 @@ async function main(): Promise<void> {
       });
       console.error(`\nTry it, in another terminal in this folder:\n\n  ${exampleRequest(address)}\n`);
     },
-  }, (request) => app.fetch(request, {}, deferred));
+  }, (request, info) => app.fetch(request, info, deferred));
 
   // A request that has been waiting for the start goes first, and is the first run itself.
   setTimeout(() => {
@@ -170,6 +181,20 @@ async function openDurableStore(config: Config, logger: Logger): Promise<Guarded
       { cause: error },
     );
   }
+}
+
+/** Counts in Redis wherever there is one, whatever the cache's store. */
+function rateLimiterOf(config: Config, logger: Logger): RateLimiter | undefined {
+  const { RATE_LIMIT: rate, UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: token } = config;
+  if (rate === undefined) return undefined;
+  if (url === undefined || token === undefined) return new RateLimiter(rate);
+  return new RateLimiter(rate, {
+    url,
+    token,
+    timeoutMs: config.CACHE_TIMEOUT_MS,
+    breakMs: config.CACHE_BREAK_MS,
+    logger,
+  });
 }
 
 /** One line of shell that sends a picture of this repository and writes its cutout. */

@@ -1,10 +1,12 @@
 import { configure, getLogger, type LogRecord, reset } from "@logtape/logtape";
 import assert from "node:assert/strict";
-import { createApp } from "../src/app.ts";
+import { type AppParts, createApp } from "../src/app.ts";
 import { MemoryStore } from "../src/cache/memory.ts";
 import type { Store } from "../src/cache/store.ts";
 import { TieredStore } from "../src/cache/tiered.ts";
+import { SecretToken } from "../src/http/auth.ts";
 import { BodyIntake } from "../src/http/body.ts";
+import { RateLimiter } from "../src/http/rate_limit.ts";
 import { DeferredWork } from "../src/deferred.ts";
 import type { Engine, EngineOptions } from "../src/inference/engine.ts";
 import { Predictor } from "../src/predictor.ts";
@@ -12,6 +14,7 @@ import { defaultModel, withEngine } from "./support/engine.ts";
 import { discImage, paintImage } from "./support/images.ts";
 
 interface Parts {
+  app: ReturnType<typeof createApp>;
   /** Sends an image, or a body as it is. */
   predict(imageOrBody: Uint8Array | string, signal?: AbortSignal): Promise<Response>;
   cache: TieredStore;
@@ -24,6 +27,7 @@ async function withApp(
   durable: Store | undefined,
   use: (parts: Parts) => Promise<void>,
   options: Partial<EngineOptions> = {},
+  appParts: Partial<AppParts> = {},
 ): Promise<void> {
   const logger = getLogger("cutcache");
   await withEngine(async (engine) => {
@@ -39,8 +43,12 @@ async function withApp(
       predictor: new Predictor({ cache, engine, keyBy: "content", leaseMs: 1000, leaseWaitMs: 1000 }),
       cache,
       maxAgeSeconds: 60,
-      bodies: new BodyIntake({ maxBytes: 1e7, maxPendingBytes: 1e8 }),
+      needsToken: false,
+      admission: { apiTokens: [], trustedProxies: 0 },
+      corsOrigins: [],
+      bodies: new BodyIntake({ maxBytes: 1e7, maxPendingBytes: 1e8, timeoutMs: 30_000 }),
       logger,
+      ...appParts,
     });
     const predict = async (sent: Uint8Array | string, signal?: AbortSignal) =>
       await app.request(
@@ -54,7 +62,7 @@ async function withApp(
         {},
         deferred,
       );
-    await use({ predict, cache, deferred, engine });
+    await use({ app, predict, cache, deferred, engine });
     await deferred.settled();
   }, { logger, ...options });
 }
@@ -209,3 +217,59 @@ Deno.test("app › a body that comes again is answered without being parsed, dec
       Object.assign(Uint8Array.prototype, { toBase64 });
     }
   }));
+
+/** Routes that say nothing of images and cost next to nothing. */
+const OPEN = new Set(["/", "/health", "/livez", "/readyz", "/metadata", "/openapi.json", "/docs"]);
+
+const API_TOKEN = "an-api-token-of-a-client";
+
+Deno.test("app › every route but those on the open list needs a token and is limited", () =>
+  withApp(
+    undefined,
+    async ({ app, deferred }) => {
+      const paths = new Set(app.routes.map(({ path }) => path).filter((path) => path !== "/*"));
+      assert.ok(paths.has("/predict") && paths.has("/cutouts/:image") && paths.has("/cache"));
+      for (const path of paths) {
+        const methods = app.routes.filter((route) => route.path === path).map(({ method }) => method);
+        for (const method of new Set(methods.map((method) => method === "ALL" ? "POST" : method))) {
+          const address = path.replace(/:\w+(\{[^}]*\})?/g, "0").replace("*", "0");
+          const ask = (headers: Record<string, string>) => app.request(address, { method, headers }, {}, deferred);
+          const wrong = await ask({ Authorization: "Bearer a-token-that-nobody-has" });
+          const where = `${method} ${path}`;
+          if (OPEN.has(path)) {
+            assert.notEqual(wrong.status, 401, where);
+            assert.equal(wrong.headers.get("RateLimit-Limit"), null, where);
+            continue;
+          }
+          assert.equal(wrong.status, 401, where);
+          assert.match(wrong.headers.get("WWW-Authenticate")!, /^Bearer/, where);
+          assert.equal(wrong.headers.get("RateLimit-Limit"), "1000", where);
+          assert.notEqual((await ask({ "X-Api-Key": API_TOKEN })).status, 401, where);
+        }
+      }
+    },
+    {},
+    {
+      admission: {
+        apiTokens: [new SecretToken("another-token-of-a-client"), new SecretToken(API_TOKEN)],
+        rateLimiter: new RateLimiter({ requests: 1000, windowMs: 3_600_000 }),
+        trustedProxies: 0,
+      },
+    },
+  ));
+
+Deno.test("app › a refusal has the shape of the dialect it answers", () =>
+  withApp(
+    undefined,
+    async ({ predict, app }) => {
+      const refused = await predict("{}");
+      assert.equal(refused.status, 401);
+      const { error, ...answer } = await refused.json();
+      assert.deepEqual(answer, { status: "ng", img_none_bg_base64: null });
+      assert.equal(error.code, "unauthorized");
+      const cutout = await app.request(`/cutouts/${"0".repeat(64)}`);
+      assert.deepEqual(Object.keys(await cutout.json()), ["error", "job_id"]);
+    },
+    {},
+    { admission: { apiTokens: [new SecretToken(API_TOKEN)], trustedProxies: 0 } },
+  ));

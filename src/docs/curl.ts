@@ -20,6 +20,8 @@ export function curlOf(document: ApiDocument, operation: Operation, origin: stri
     for (const [name, value] of Object.entries(example(document, body[1]) as Schema)) {
       words.push("-F", quoted(`${name}=${value}`));
     }
+  } else if (body !== undefined && resolve(document, body[1]).format === "binary") {
+    words.push("--data-binary", "@photo.jpg");
   } else if (body !== undefined) {
     words.push("-H", quoted(`Content-Type: ${body[0]}`), "-d", quoted(JSON.stringify(example(document, body[1]))));
   }

@@ -44,7 +44,8 @@ export function operationsOf({ paths = {} }: ApiDocument): Operation[] {
       summary: operation.summary,
       description: operation.description,
       parameters: operation.parameters ?? [],
-      secured: operation.security !== undefined,
+      // `{}` among them: without a token will do, where the server has none.
+      secured: operation.security?.every((scheme: object) => Object.keys(scheme).length > 0) ?? false,
       bodies: schemasOf(operation.requestBody?.content),
       responses: Object.entries(operation.responses as Schema).map(([status, response]) => ({
         status,

@@ -8,10 +8,27 @@ export class SecretToken {
     this.#digest = digest(token);
   }
 
+  /** Names the token without telling it: the same in every instance. */
+  get id(): string {
+    return this.#digest.subarray(0, 8).toHex();
+  }
+
   /** In a time that tells nothing of the token, its length included. */
   equals(candidate: string | undefined): boolean {
-    return candidate !== undefined && timingSafeEqual(digest(candidate), this.#digest);
+    return candidate !== undefined && this.matches(digest(candidate));
   }
+
+  /** Whether this is the digest of the token; in constant time. */
+  matches(candidateDigest: Uint8Array): boolean {
+    return timingSafeEqual(candidateDigest, this.#digest);
+  }
+}
+
+/** The one of `tokens` that a request brought. All are compared, so that the time does not tell which one it was. */
+export function findToken(tokens: readonly SecretToken[], candidate: string | undefined): SecretToken | undefined {
+  if (candidate === undefined || tokens.length === 0) return undefined;
+  const candidateDigest = digest(candidate);
+  return tokens.filter((token) => token.matches(candidateDigest)).at(0);
 }
 
 /** The token that a request brings: `Authorization: Bearer …` (RFC 6750, section 2.1) or `X-Api-Key`. */

@@ -5,6 +5,15 @@ export interface BodyLimits {
   maxBytes: number;
   /** The most bytes of all bodies together whose requests have not been answered. */
   maxPendingBytes: number;
+  /** How long a body may take to arrive, in milliseconds. */
+  timeoutMs: number;
+}
+
+/** What a request has of its body. */
+interface Account {
+  bytes: number;
+  /** Set once the request has been answered without waiting for the rest. */
+  refusal?: HttpError;
 }
 
 /** When to come again where too much is under way, in seconds: a few images' worth. */
@@ -30,23 +39,45 @@ export class BodyIntake {
   /**
    * Reads a body and works on what `parse` makes of it. The body itself is let go before `work` begins; its bytes count
    * as pending until `work` has ended.
-   * @throws {HttpError} 413 `body_too_large`, 503 `too_much_pending`.
+   * @throws {HttpError} 400 `incomplete_body`, 408 `body_timeout`, 413 `body_too_large`, 503 `too_much_pending`.
    */
   async take<Parsed, Result>(
     request: Request,
     parse: (body: Uint8Array<ArrayBuffer>) => Parsed | Promise<Parsed>,
     work: (parsed: Parsed) => Promise<Result>,
   ): Promise<Result> {
-    const account = { bytes: 0 };
+    const account: Account = { bytes: 0 };
     try {
-      return await work(await this.#read(request, account).then(parse));
+      return await work(await this.#readInTime(request, account).then(parse));
     } finally {
       this.#pendingBytes -= account.bytes;
     }
   }
 
-  /** A large one goes into a buffer of its declared length: `arrayBuffer()` has it in memory twice and more. */
-  async #read(request: Request, account: { bytes: number }): Promise<Uint8Array<ArrayBuffer>> {
+  async #readInTime(request: Request, account: Account): Promise<Uint8Array<ArrayBuffer>> {
+    const { timeoutMs } = this.#limits;
+    const late = Promise.withResolvers<never>();
+    const timer = setTimeout(() => {
+      const message = `the body has not arrived within ${timeoutMs} ms`;
+      account.refusal = new HttpError(408, "body_timeout", message);
+      late.reject(account.refusal);
+    }, timeoutMs);
+    try {
+      return await Promise.race([this.#read(request, account), late.promise]);
+    } catch (error) {
+      if (error instanceof HttpError) throw error;
+      // The connection ended, or what came over it was no body (RFC 9112, section 7.1).
+      throw new HttpError(400, "incomplete_body", "the body ended before its end");
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /**
+   * A large one goes into a buffer of its declared length: `arrayBuffer()` has it in memory twice and more. That buffer is
+   * made when the first megabyte has come, so that declaring much costs nothing here.
+   */
+  async #read(request: Request, account: Account): Promise<Uint8Array<ArrayBuffer>> {
     const declared = Number(request.headers.get("Content-Length") ?? NaN);
     if (declared > this.#limits.maxBytes) throw this.#tooLarge();
     if (declared <= Math.min(SMALL, this.#limits.maxBytes)) {
@@ -54,13 +85,14 @@ export class BodyIntake {
       this.#count(account, body.length);
       return body;
     }
-    let body = new Uint8Array(Number.isSafeInteger(declared) ? declared : 65_536);
+    let body = new Uint8Array(declared > SMALL ? SMALL : 65_536);
     let length = 0;
     for await (const chunk of request.body ?? []) {
       if (length + chunk.length > this.#limits.maxBytes) throw this.#tooLarge();
       this.#count(account, chunk.length);
       if (length + chunk.length > body.length) {
-        body = new Uint8Array(body.buffer.transfer(Math.max(2 * body.length, length + chunk.length)));
+        const room = declared >= length + chunk.length ? declared : Math.max(2 * body.length, length + chunk.length);
+        body = new Uint8Array(body.buffer.transfer(room));
       }
       body.set(chunk, length);
       length += chunk.length;
@@ -68,7 +100,8 @@ export class BodyIntake {
     return body.subarray(0, length);
   }
 
-  #count(account: { bytes: number }, bytes: number): void {
+  #count(account: Account, bytes: number): void {
+    if (account.refusal) throw account.refusal;
     account.bytes += bytes;
     this.#pendingBytes += bytes;
     if (this.#pendingBytes <= this.#limits.maxPendingBytes) return;

@@ -4,22 +4,32 @@ import { isUnexpected } from "./errors.ts";
 
 /** What every handler finds in its context. */
 export interface AppEnv {
+  /** What `Deno.serve` tells of a connection; a request without a socket has none. */
+  Bindings: Partial<Deno.ServeHandlerInfo<Deno.NetAddr>>;
   Variables: {
-    /** Six hexadecimal digits that name this request in the logs. */
+    /** Names this request in the logs: its `X-Request-Id`, or six hexadecimal digits. */
     jobId: string;
     /** Adds the job's id to each line. */
     logger: Logger;
+    /** Whether the request has passed the guard. */
+    admitted?: boolean;
   };
 }
 
 /** Paths that a probe asks each second; their lines are kept for `LOG_LEVEL=debug`. */
 const PROBED = new Set(["/health"]);
 
-/** Gives each request a job id, and logs when it starts and ends. */
+/** Ids of others that are taken over: nothing that could break a log line. */
+const REQUEST_ID = /^[\w.-]{1,64}$/;
+
+/** Gives each request a job id, or takes over the one it brings, and logs when it starts and ends. */
 export function job(logger: Logger): MiddlewareHandler<AppEnv> {
   return async function job(c, next) {
     const started = performance.now();
-    const jobId = crypto.getRandomValues(new Uint8Array(3)).toHex();
+    const given = c.req.header("X-Request-Id");
+    const jobId = given !== undefined && REQUEST_ID.test(given)
+      ? given
+      : crypto.getRandomValues(new Uint8Array(3)).toHex();
     const jobLogger = logger.with({ job_id: jobId });
     const level = PROBED.has(c.req.path) ? "debug" : "info";
     c.set("jobId", jobId);

@@ -65,6 +65,38 @@ const errorHeaders: { [status: number]: Record<string, ReturnType<typeof header>
   503: { "Retry-After": optional("When to come back, in seconds, where that can be told.") },
 };
 
+/*
+ * Errors that whole kinds of routes may answer with.
+ */
+
+/** Routes behind the tokens and the rate limit. */
+export const admissionCodes = ["unauthorized", "rate_limited"] as const;
+
+/** Routes that read a body. */
+export const bodyCodes = ["incomplete_body", "body_timeout", "body_too_large", "too_much_pending"] as const;
+
+/** Routes that work on an image. */
+export const imageCodes = [
+  "invalid_image",
+  "image_too_large",
+  "unsupported_format",
+  "unknown_model",
+  "queue_full",
+  "client_gone",
+  "closed",
+  "deadline_exceeded",
+] as const;
+
+/** Routes that fetch an image from an address. */
+export const imageUrlCodes = [
+  "image_urls_off",
+  "image_url_refused",
+  "image_url_too_large",
+  "invalid_image_url",
+  "image_url_failed",
+  "image_url_timeout",
+] as const;
+
 /** What a dialect answers with where it cannot serve. */
 interface ErrorShape<MediaType extends string, Schema extends z.ZodType> {
   mediaType: MediaType;
@@ -107,6 +139,9 @@ export function problems<const Code extends ErrorCode>(...codes: Code[]) {
 
 /** Either way to send the token; see `tokenOf`. */
 export const tokenSecurity: Record<string, string[]>[] = [{ bearer: [] }, { apiKey: [] }];
+
+/** A token, where the server asks for any. */
+export const clientSecurity: Record<string, string[]>[] = [{}, ...tokenSecurity];
 
 /** An OpenAPI 3.1 document. */
 export type ApiDocument = ReturnType<OpenAPIHono["getOpenAPI31Document"]>;

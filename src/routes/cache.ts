@@ -5,7 +5,7 @@ import type { TieredStore } from "../cache/tiered.ts";
 import { type SecretToken, tokenOf } from "../http/auth.ts";
 import { allowOnly, HttpError } from "../http/errors.ts";
 import type { AppEnv } from "../http/job.ts";
-import { commonHeaders, describeRoute, problems, tokenSecurity } from "../http/openapi.ts";
+import { admissionCodes, commonHeaders, describeRoute, problems, tokenSecurity } from "../http/openapi.ts";
 import { imageParameter, parseImageId } from "../http/parameters.ts";
 import type { Predictor } from "../predictor.ts";
 
@@ -71,7 +71,7 @@ export const cachePaths = [
         headers,
         content: { "application/json": { schema: cacheSchema } },
       },
-      ...problems("unauthorized", "invalid_limit", "store_unavailable"),
+      ...problems(...admissionCodes, "invalid_limit", "store_unavailable"),
     },
   }),
   describeRoute({
@@ -83,7 +83,7 @@ export const cachePaths = [
     request: { params: imageParameter },
     responses: {
       200: { description: "It is gone.", headers, content: { "application/json": { schema: deletedSchema } } },
-      ...problems("invalid_digest", "unauthorized", "no_admin_token", "store_unavailable"),
+      ...problems(...admissionCodes, "invalid_digest", "no_admin_token", "store_unavailable"),
     },
   }),
   describeRoute({
@@ -94,7 +94,7 @@ export const cachePaths = [
     security: tokenSecurity,
     responses: {
       200: { description: "All is gone.", headers, content: { "application/json": { schema: deletedSchema } } },
-      ...problems("unauthorized", "no_admin_token", "store_unavailable"),
+      ...problems(...admissionCodes, "no_admin_token", "store_unavailable"),
     },
   }),
 ] as const;

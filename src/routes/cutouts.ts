@@ -7,11 +7,16 @@ import { cacheUseOf, matchesEtag, predictionHeaders } from "../http/headers.ts";
 import { fetchImage, type ImageFetcher } from "../http/image_urls.ts";
 import type { AppEnv } from "../http/job.ts";
 import {
+  admissionCodes,
   binaryFile,
+  bodyCodes,
   cacheControlParameter,
+  clientSecurity,
   describeRoute,
   fileSchema,
   header,
+  imageCodes,
+  imageUrlCodes,
   predictionHeadersDescribed,
   problems,
 } from "../http/openapi.ts";
@@ -27,6 +32,8 @@ export interface CutoutsRouteOptions {
   imageUrls?: ImageFetcher;
   /** How long others may keep a cutout, in seconds. */
   maxAgeSeconds: number;
+  /** Whether only some may have it; then a cache in between must not give it to others. */
+  needsToken: boolean;
 }
 
 /**
@@ -34,9 +41,12 @@ export interface CutoutsRouteOptions {
  * cache has of an image, for clients that have the image's digest and would rather not send the image; since that address
  * is its content, whoever is in between may keep it.
  */
-export function cutoutsRoute({ predictor, bodies, imageUrls, maxAgeSeconds }: CutoutsRouteOptions): Hono<AppEnv> {
+export function cutoutsRoute(
+  { predictor, bodies, imageUrls, maxAgeSeconds, needsToken }: CutoutsRouteOptions,
+): Hono<AppEnv> {
   const route = new Hono<AppEnv>();
-  const cacheControl = `public, max-age=${maxAgeSeconds}, s-maxage=${maxAgeSeconds}, immutable`;
+  const shared = needsToken ? "" : `, s-maxage=${maxAgeSeconds}`;
+  const cacheControl = `${needsToken ? "private" : "public"}, max-age=${maxAgeSeconds}${shared}, immutable`;
 
   route.post("/cutouts", async (c) => {
     const sent = await bodies.take(
@@ -145,6 +155,7 @@ export const cutoutsPaths = [
       "The image itself, or one of `file`, `image_base64` and `image_url`; each option in the query or in the " +
       "body. The format is `format`'s, else that of `Accept`.",
     tags: ["cutouts"],
+    security: clientSecurity,
     request: {
       query: optionsQuery,
       headers: cacheControlParameter.extend({
@@ -172,35 +183,23 @@ export const cutoutsPaths = [
         content: files,
       },
       ...problems(
+        ...admissionCodes,
+        ...bodyCodes,
+        ...imageCodes,
+        ...imageUrlCodes,
         "invalid_base64",
-        "invalid_image",
-        "image_urls_off",
-        "image_url_refused",
         "not_acceptable",
-        "body_too_large",
-        "image_too_large",
-        "image_url_too_large",
         "unsupported_content_type",
-        "unsupported_format",
         "invalid_json",
         "invalid_form",
         "invalid_request",
         "invalid_options",
-        "invalid_image_url",
         "no_image",
         "several_images",
         "invalid_background",
         "background_missing",
         "roi_exceeds_bounds",
         "roi_region_empty",
-        "unknown_model",
-        "image_url_failed",
-        "queue_full",
-        "too_much_pending",
-        "client_gone",
-        "closed",
-        "deadline_exceeded",
-        "image_url_timeout",
       ),
     },
   }),
@@ -210,6 +209,7 @@ export const cutoutsPaths = [
     summary: "What the cache has of an image",
     description: "For clients that have the image's digest and would rather not send the image.",
     tags: ["cutouts"],
+    security: clientSecurity,
     request: {
       params: imageParameter,
       query: optionsQuery,
@@ -224,7 +224,7 @@ export const cutoutsPaths = [
         content: files,
       },
       304: { description: "The client has it.", headers: predictionHeadersDescribed },
-      ...problems("invalid_digest", "not_cached", "invalid_options", "unknown_model"),
+      ...problems(...admissionCodes, "invalid_digest", "not_cached", "invalid_options", "unknown_model"),
     },
   }),
 ] as const;

@@ -8,7 +8,16 @@ import { allowOnly, HttpError, toHttpError } from "../http/errors.ts";
 import { decodeBase64, mediaTypeOf } from "../http/fields.ts";
 import { cacheUseOf, predictionHeaders } from "../http/headers.ts";
 import { type AppEnv, logUnexpected } from "../http/job.ts";
-import { cacheControlParameter, describeRoute, errorResponses, predictionHeadersDescribed } from "../http/openapi.ts";
+import {
+  admissionCodes,
+  bodyCodes,
+  cacheControlParameter,
+  clientSecurity,
+  describeRoute,
+  errorResponses,
+  imageCodes,
+  predictionHeadersDescribed,
+} from "../http/openapi.ts";
 import { faultsOf } from "../http/parameters.ts";
 import { defaultRenderOptions, renderOptionsSchema } from "../inference/render_options.ts";
 import type { Form, Predictor, PredictRequest } from "../predictor.ts";
@@ -50,6 +59,7 @@ export const predictPaths = [
     summary: "Removes the background of an image",
     description: "The same image again, whatever its name, costs a cache hit.",
     tags: ["cutouts"],
+    security: clientSecurity,
     request: {
       headers: cacheControlParameter,
       body: { required: true, content: { "application/json": { schema: predictRequestSchema } } },
@@ -62,20 +72,13 @@ export const predictPaths = [
       },
       ...errorResponses(
         { mediaType: "application/json", schema: predictErrorSchema },
+        ...admissionCodes,
+        ...bodyCodes,
+        ...imageCodes,
         "invalid_base64",
-        "invalid_image",
-        "body_too_large",
-        "image_too_large",
         "unsupported_content_type",
-        "unsupported_format",
         "invalid_json",
         "invalid_request",
-        "unknown_model",
-        "queue_full",
-        "too_much_pending",
-        "client_gone",
-        "closed",
-        "deadline_exceeded",
       ),
     },
   }),

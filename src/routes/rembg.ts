@@ -7,11 +7,16 @@ import { cacheUseOf, predictionHeaders } from "../http/headers.ts";
 import { fetchImage, type ImageFetcher } from "../http/image_urls.ts";
 import { type AppEnv, logUnexpected } from "../http/job.ts";
 import {
+  admissionCodes,
   binaryFile,
+  bodyCodes,
   cacheControlParameter,
+  clientSecurity,
   describeRoute,
   errorResponses,
   fileSchema,
+  imageCodes,
+  imageUrlCodes,
   predictionHeadersDescribed,
 } from "../http/openapi.ts";
 import { faultsOf } from "../http/parameters.ts";
@@ -199,26 +204,14 @@ const responses = {
   },
   ...errorResponses(
     { mediaType: "application/json", schema: errorSchema },
-    "invalid_image",
-    "image_urls_off",
-    "image_url_refused",
-    "body_too_large",
-    "image_too_large",
-    "image_url_too_large",
+    ...admissionCodes,
+    ...bodyCodes,
+    ...imageCodes,
+    ...imageUrlCodes,
     "unsupported_content_type",
-    "unsupported_format",
     "invalid_json",
     "invalid_form",
     "invalid_request",
-    "invalid_image_url",
-    "unknown_model",
-    "image_url_failed",
-    "queue_full",
-    "too_much_pending",
-    "client_gone",
-    "closed",
-    "deadline_exceeded",
-    "image_url_timeout",
   ),
 };
 
@@ -228,6 +221,7 @@ export const rembgPaths = [
     path: "/api/remove",
     summary: "As rembg's server: by address",
     tags: ["rembg"],
+    security: clientSecurity,
     request: {
       query: parametersSchema.extend({ url: z.url().describe("Where the image is.") }),
       headers: cacheControlParameter,
@@ -239,6 +233,7 @@ export const rembgPaths = [
     path: "/api/remove",
     summary: "As rembg's server",
     tags: ["rembg"],
+    security: clientSecurity,
     request: {
       headers: cacheControlParameter,
       body: {

@@ -10,7 +10,7 @@ const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest(
 /** The code of an error, whose message must say more. */
 async function codeOf(response: Response): Promise<string> {
   const { code, detail } = await response.json();
-  assert.ok(detail.length > 10, detail);
+  assert.ok(detail.length > 5, detail);
   return code;
 }
 

@@ -2,6 +2,7 @@ import { z } from "zod";
 import {
   binaryFile,
   cacheControlParameter,
+  clientSecurity,
   commonHeaders,
   describeRoute,
   fileSchema,
@@ -62,6 +63,7 @@ export const removebgPaths = [
     summary: "As remove.bg's API 1.0",
     description: "The file, or with `Accept: application/json` the file in base64.",
     tags: ["remove.bg"],
+    security: clientSecurity,
     request: {
       headers: cacheControlParameter.extend({
         "Accept": z.string().optional().meta({ description: "The file, or JSON.", example: "application/json" }),
@@ -106,6 +108,7 @@ export const removebgPaths = [
     path: "/v1.0/account",
     summary: "As remove.bg's API 1.0: calls that are left",
     tags: ["remove.bg"],
+    security: clientSecurity,
     responses: {
       200: {
         description: "Every call is free.",
