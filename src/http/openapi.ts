@@ -30,8 +30,7 @@ const optional = (description: string) => ({ ...header(description), required: f
 export const binaryFile = { schema: { type: "string" as const, format: "binary" as const } };
 
 /** A file in a form. */
-export const fileSchema = (description: string) =>
-  z.custom<File>().meta({ ...binaryFile.schema, description }) as z.ZodType<File>;
+export const fileSchema = (description: string) => z.instanceof(File).meta({ ...binaryFile.schema, description });
 
 /** Of every answer. */
 export const commonHeaders = { "X-Request-Id": header("Names this request in the server's log.") };

@@ -31,21 +31,20 @@ export interface RembgRouteOptions {
 }
 
 /** As rembg's server reads them (pydantic), so that what it takes is taken here. */
-const flag = z.stringbool({
-  truthy: ["true", "1", "on", "yes", "t", "y"],
-  falsy: ["false", "0", "off", "no", "f", "n"],
-})
-  .default(false);
-const level = z.coerce.number().int().min(0).max(255);
+const words = { truthy: ["true", "1", "on", "yes", "t", "y"], falsy: ["false", "0", "off", "no", "f", "n"] };
+const flag = z.stringbool(words).meta({ enum: [...words.truthy, ...words.falsy] }).default(false);
+const whole = (maximum?: number) =>
+  z.string().trim().regex(/^\d{1,9}$/, "is not a whole number").transform(Number)
+    .refine((value) => maximum === undefined || value <= maximum, `is more than ${maximum}`);
 
 /** Its parameters; `background` is left as it came. */
 const parametersSchema = z.strictObject({
   model: z.string().optional(),
   /** Alpha matting, and what has a meaning only with it. */
   a: flag.describe("Alpha matting; refused."),
-  af: level.default(240),
-  ab: level.default(10),
-  ae: z.coerce.number().int().min(0).default(10),
+  af: whole(255).default(240),
+  ab: whole(255).default(10),
+  ae: whole().default(10),
   /** Only the mask. */
   om: flag.describe("Only the mask."),
   /** Post-processing of the mask. */

@@ -206,8 +206,8 @@ Deno.test("limits › RATE_LIMIT counts clients together in all instances, and R
   await using other = await TestServer.start(settings);
   const ask = async (server: TestServer) => {
     const response = await server.fetch(`/cutouts/${"0".repeat(64)}`);
-    const { error } = await response.json();
-    return { status: response.status, code: error.code, headers: response.headers };
+    const { code } = await response.json();
+    return { status: response.status, code, headers: response.headers };
   };
   assert.equal((await ask(one)).headers.get("RateLimit-Remaining"), "2");
   assert.equal((await ask(other)).headers.get("RateLimit-Remaining"), "1");

@@ -65,9 +65,14 @@ Deno.test("OpenAPI", async (t) => {
       text.replaceAll("&#39;", "'").replaceAll("&quot;", '"').replaceAll("&amp;", "&")
     ).toArray();
     assert.ok(commands.some((command) => command.includes("/predict")));
-    for (const command of commands.filter((command) => !command.includes(" DELETE "))) {
+    const folder = await Deno.makeTempDir();
+    await using _ = { [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }) };
+    await Deno.writeFile(`${folder}/photo.jpg`, await discImage(2));
+    // Nothing is deleted, nor fetched.
+    for (const command of commands.filter((command) => !/ DELETE |\?url=/.test(command))) {
       const { success, stdout } = await new Deno.Command("sh", {
         args: ["-c", command.replace("-o cutout.png", "-o /dev/null").replace("curl ", "curl -s -w '%{http_code}' ")],
+        cwd: folder,
         env: { ADMIN_TOKEN: "0123456789abcdef", NO_PROXY: "127.0.0.1" },
       }).output();
       assert.ok(success, command);

@@ -54,7 +54,7 @@ const textFields = parametersSchema.omit({ image_file: true, bg_image_file: true
 const formFields = textFields.extend({
   image_file: fileSchema("The image, or one of `image_file_b64` and `image_url`.").optional(),
   bg_image_file: fileSchema("A picture to put the subject on.").optional(),
-});
+}).meta({ example: { image_file: "@photo.jpg" } });
 
 export const removebgPaths = [
   describeRoute({
