@@ -44,8 +44,8 @@ export function operationsOf({ paths = {} }: ApiDocument): Operation[] {
       summary: operation.summary,
       description: operation.description,
       parameters: operation.parameters ?? [],
-      // `{}` among them: without a token will do, where the server has none.
-      secured: operation.security?.every((scheme: object) => Object.keys(scheme).length > 0) ?? false,
+      // `{}` first: where the server has no tokens, none is needed.
+      secured: Object.keys(operation.security?.[0] ?? {}).length > 0,
       bodies: schemasOf(operation.requestBody?.content),
       responses: Object.entries(operation.responses as Schema).map(([status, response]) => ({
         status,

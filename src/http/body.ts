@@ -54,6 +54,20 @@ export class BodyIntake {
     }
   }
 
+  /**
+   * Counts bytes that came otherwise than as a body, such as those of a fetched image, as pending until `work` has ended.
+   * @throws {HttpError} 503 `too_much_pending`.
+   */
+  async hold<Result>(bytes: number, work: () => Promise<Result>): Promise<Result> {
+    const account: Account = { bytes: 0 };
+    try {
+      this.#count(account, bytes);
+      return await work();
+    } finally {
+      this.#pendingBytes -= account.bytes;
+    }
+  }
+
   async #readInTime(request: Request, account: Account): Promise<Uint8Array<ArrayBuffer>> {
     const { timeoutMs } = this.#limits;
     const late = Promise.withResolvers<never>();

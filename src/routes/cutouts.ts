@@ -55,17 +55,19 @@ export function cutoutsRoute(
       async (request) => {
         const image = request.image ?? await fetchImage(imageUrls, request.url, c.req.raw.signal);
         const { model, render } = parseOptions(withAcceptedFormat(request.options, c.req.header("Accept")), "request");
-        const prediction = await predictor.predict({
-          image,
-          background: request.background,
-          name: request.name,
-          model,
-          render,
-          cacheUse: cacheUseOf(c.req.header("Cache-Control")),
-          signal: c.req.raw.signal,
-          waitUntil: (work) => c.executionCtx.waitUntil(work),
-          logger: c.var.logger,
-        });
+        const fetched = request.image === undefined ? image.length : 0;
+        const prediction = await bodies.hold(fetched, () =>
+          predictor.predict({
+            image,
+            background: request.background,
+            name: request.name,
+            model,
+            render,
+            cacheUse: cacheUseOf(c.req.header("Cache-Control")),
+            signal: c.req.raw.signal,
+            waitUntil: (work) => c.executionCtx.waitUntil(work),
+            logger: c.var.logger,
+          }));
         return { prediction, name: request.name, options: { ...request.options, format: render.format } };
       },
     );

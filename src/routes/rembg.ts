@@ -94,7 +94,7 @@ export function rembgRoute({ predictor, bodies, imageUrls }: RembgRouteOptions):
     if (!url) throw missing("query", "url");
     const parameters = parseParameters(query, "query");
     const image = await fetchImage(imageUrls, url, c.req.raw.signal);
-    return await answer(c, { image, name: url, parameters });
+    return await bodies.hold(image.length, () => answer(c, { image, name: url, parameters }));
   });
 
   route.post("/api/remove", (c) =>

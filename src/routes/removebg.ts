@@ -81,16 +81,21 @@ export function removebgRoute({ predictor, bodies, imageUrls }: RemovebgRouteOpt
       bytesOf(wanted.image, "failed_image_download", signal),
       wanted.background && bytesOf(wanted.background, "failed_bg_download", signal),
     ]);
-    const prediction = await predictor.predict({
-      image,
-      background,
-      render: await wanted.renderOptions(background),
-      form,
-      cacheUse: cacheUseOf(c.req.header("Cache-Control")),
-      signal,
-      waitUntil: (work) => c.executionCtx.waitUntil(work),
-      logger: c.var.logger,
-    });
+    const render = await wanted.renderOptions(background);
+    const fetched = [wanted.image, wanted.background].map((source, i) =>
+      source !== undefined && "url" in source ? [image, background][i]!.length : 0
+    );
+    const prediction = await bodies.hold(fetched[0] + fetched[1], () =>
+      predictor.predict({
+        image,
+        background,
+        render,
+        form,
+        cacheUse: cacheUseOf(c.req.header("Cache-Control")),
+        signal,
+        waitUntil: (work) => c.executionCtx.waitUntil(work),
+        logger: c.var.logger,
+      }));
     return { prediction, type: wanted.type };
   }
 

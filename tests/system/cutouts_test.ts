@@ -154,3 +154,67 @@ Deno.test("cutouts › CACHE_KEY=file_path is for /predict alone", async () => {
   assert.notEqual(locations[0], locations[1]);
   assert.equal(await server.inferences(), 2);
 });
+
+Deno.test("cutouts › every dialect fetches images by address where that is allowed", async (t) => {
+  const image = fixture("coffee.jpg");
+  const asked: string[] = [];
+  await using host = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => {
+    const { pathname } = new URL(request.url);
+    asked.push(pathname);
+    return pathname === "/coffee.jpg" ? new Response(image) : new Response("nothing", { status: 404 });
+  });
+  const origin = `http://127.0.0.1:${host.addr.port}`;
+  await using server = await TestServer.start({ ALLOW_IMAGE_URLS: "true", IMAGE_URL_NETWORKS: "127.0.0.0/8" });
+  const post = (path: string, fields: Record<string, string>, accept = "image/png") =>
+    server.fetch(path, {
+      method: "POST",
+      body: JSON.stringify(fields),
+      headers: { "Content-Type": "application/json", Accept: accept },
+    });
+  const url = `${origin}/coffee.jpg`;
+  const files = new Set<string>();
+  await t.step("the native one", async () => {
+    const response = await post("/cutouts", { image_url: url });
+    assert.equal(response.status, 200);
+    assert.equal(response.headers.get("Content-Disposition"), "inline; filename=coffee.png");
+    assert.equal(response.headers.get("Location"), `/cutouts/${sha256(image)}`);
+    files.add(sha256(await response.bytes()));
+  });
+  await t.step("rembg's", async () => {
+    const response = await server.fetch(`/api/remove?url=${encodeURIComponent(url)}`);
+    assert.equal(response.status, 200);
+    files.add(sha256(await response.bytes()));
+  });
+  await t.step("remove.bg's, with a background", async () => {
+    const response = await post("/v1.0/removebg", { image_url: url, bg_image_url: url, size: "auto" });
+    assert.deepEqual([response.status, response.headers.get("Content-Type")], [200, "image/jpeg"]);
+    await response.body?.cancel();
+  });
+  await t.step("what is not there, and what is not to be asked", async () => {
+    const missing = await post("/cutouts", { image_url: `${origin}/gone.jpg` });
+    assert.deepEqual([missing.status, await codeOf(missing)], [502, "image_url_failed"]);
+    const inside = await post("/cutouts", { image_url: "http://10.0.0.1/a.jpg" });
+    assert.deepEqual([inside.status, await codeOf(inside)], [403, "image_url_refused"]);
+    const removebg = await post("/v1.0/removebg", { image_url: "http://[::1]/a.jpg" });
+    assert.deepEqual([removebg.status, (await removebg.json()).errors[0].code], [400, "failed_image_download"]);
+  });
+  assert.equal(files.size, 1);
+  assert.equal(await server.inferences(), 1);
+  assert.deepEqual(asked, ["/coffee.jpg", "/coffee.jpg", "/coffee.jpg", "/coffee.jpg", "/gone.jpg"]);
+});
+
+Deno.test("cutouts › a form's background picture is put behind the subject", async () => {
+  await using server = await TestServer.start();
+  const form = new FormData();
+  form.set("file", new File([fixture("astronaut.jpg")], "astronaut.jpg"));
+  form.set("background_image", new File([await discImage(7, 32)], "disc.png"));
+  const response = await server.fetch("/cutouts", { method: "POST", body: form });
+  assert.equal(response.status, 200);
+  const file = await response.bytes();
+  const { data } = await decode(file, limits);
+  // The picture's own ground, in the corner.
+  const corner = [...data.subarray(0, 4)];
+  assert.ok([0, 40, 30, 255].every((value, i) => Math.abs(corner[i] - value) <= 2), `${corner}`);
+  const again = await server.fetch(response.headers.get("Location")!);
+  assert.deepEqual([again.status, await again.bytes()], [200, file]);
+});

@@ -80,7 +80,8 @@ const FORMATS = ["png", "webp", "jpeg"] as const;
 
 /** `format` wins over `Accept` (RFC 9110, section 12.5.1). */
 export function withAcceptedFormat(options: Options, accept: string | undefined): Options {
-  if (options.format !== undefined || accept === undefined) return options;
+  // An empty list says nothing.
+  if (options.format !== undefined || !accept?.trim()) return options;
   const ranges = parseAccept(accept);
   const quality = (format: string) => {
     const match = [`image/${format}`, "image/*", "*/*"].map((type) => ranges.find((range) => range.type === type));
