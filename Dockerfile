@@ -9,7 +9,7 @@ COPY deno.json deno.lock ./
 RUN deno install --frozen
 COPY src src
 RUN deno cache --frozen src/main.ts src/inference/codec_worker.ts src/inference/codec.ts \
-    src/inference/session_worker.ts src/inference/session.ts
+    src/inference/session_worker.ts src/inference/session.ts src/inference/thread_worker.ts
 COPY LICENSE NOTICE ./
 COPY static static
 

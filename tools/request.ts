@@ -20,6 +20,7 @@ Sends every image of a folder to a Cutcache server and writes each cutout as a P
   --out_images_dir DIR  folder for the cutouts, created if missing; cutouts of the same name are replaced
   --host H              the server's host (127.0.0.1)
   --port P              the server's port (8000)
+  --token T             one of the server's API_TOKENS, where it has any
   --concurrency N       images sent at the same time (4)
   --timeout SECONDS     how long one try may take (60)
   --retries N           how often a 503 or 429 is tried again (4)
@@ -129,6 +130,7 @@ const wholeNumber = (min: number, max: number) =>
 const Flags = z.object({
   host: z.string().regex(/^[\w.:-]+$/, "must be a host name or an IP address").default("127.0.0.1"),
   port: wholeNumber(1, 65_535).default(8000),
+  token: z.string().regex(/^\S+$/, "must be a token, without spaces").optional(),
   in_images_dir: z.string("is required").min(1, "is required"),
   out_images_dir: z.string("is required").min(1, "is required"),
   concurrency: wholeNumber(1, 1_000).default(4),
@@ -157,6 +159,7 @@ function parseOptions(args: string[]): RequestOptions | undefined {
   if (!URL.canParse(server)) throw new UsageError("--host must be a host name or an IP address");
   return {
     url: server,
+    token: flags.token,
     askByDigest: true,
     inDir: flags.in_images_dir,
     outDir: flags.out_images_dir,

@@ -1,12 +1,17 @@
 import assert from "node:assert/strict";
 import { decode } from "../../src/inference/decode.ts";
-import { fixture, PHOTOGRAPHS } from "../support/images.ts";
+import { discImage, fixture, PHOTOGRAPHS } from "../support/images.ts";
 import { TestServer } from "../support/server.ts";
 
 /** Runs `deno task request` and tells how it ended. */
-async function request(server: TestServer, inDir: string, outDir: string): Promise<{ code: number; stdout: string }> {
+async function request(
+  server: TestServer,
+  inDir: string,
+  outDir: string,
+  more: Record<string, string> = {},
+): Promise<{ code: number; stdout: string }> {
   const { hostname, port } = new URL(server.url);
-  const flags = { host: hostname, port, in_images_dir: inDir, out_images_dir: outDir };
+  const flags = { host: hostname, port, in_images_dir: inDir, out_images_dir: outDir, ...more };
   const { code, stdout } = await new Deno.Command(Deno.execPath(), {
     args: ["task", "--quiet", "request", ...Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value])],
     cwd: new URL("../../", import.meta.url),
@@ -38,5 +43,20 @@ Deno.test("deno task request › cuts out a folder with the real server, and the
   const third = await request(server, inDir, outDir);
   assert.equal(third.code, 1);
   assert.match(third.stdout, /hits +4\b[^]*failures +1\b/);
+  await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("deno task request › sends the token of a server that asks for one", async () => {
+  const token = "a-token-of-a-client";
+  await using server = await TestServer.start({ API_TOKENS: token });
+  const folder = await Deno.makeTempDir({ prefix: "cutcache-test-" });
+  await Deno.mkdir(`${folder}/in`);
+  await Deno.writeFile(`${folder}/in/disc.png`, await discImage(1));
+  const without = await request(server, `${folder}/in`, `${folder}/out`);
+  assert.deepEqual([without.code, await server.inferences()], [1, 0]);
+  const first = await request(server, `${folder}/in`, `${folder}/out`, { token });
+  assert.match(first.stdout, /misses +1\b/);
+  const second = await request(server, `${folder}/in`, `${folder}/out`, { token });
+  assert.match(second.stdout, /hits +1\b/);
   await Deno.remove(folder, { recursive: true });
 });

@@ -17,6 +17,8 @@ const Answer = z.discriminatedUnion("status", [
 export interface PredictOptions {
   /** The server's address. */
   url: string;
+  /** One of the server's `API_TOKENS`. */
+  token?: string;
   /** Whether the server is asked by an image's digest first, so that no image is sent that it knows. */
   askByDigest: boolean;
   /** How long one try may take, its answer's body included. */
@@ -66,7 +68,9 @@ export async function predict(
   options: PredictOptions,
   deps: PredictDeps,
 ): Promise<Cutout> {
-  const client = hc<AppType>(options.url, { fetch: deps.fetch });
+  const { url, token } = options;
+  const headers: Record<string, string> = token === undefined ? {} : { Authorization: `Bearer ${token}` };
+  const client = hc<AppType>(url, { fetch: deps.fetch, headers });
   const known = options.askByDigest && await askByDigest(client, name, image, options.timeoutMs);
   if (known) return known;
   const body = { file_path: name, img_base64: image.toBase64() };
