@@ -21,7 +21,7 @@ async function assertCutsOut(engine: Engine, seed: number): Promise<void> {
 Deno.test("engine › a worker that spins, throws, exits or runs out of memory is replaced, and all others are served", (t) =>
   withEngine(async (engine) => {
     const faults: [what: string, colour: Rgb, codes: EngineErrorCode[]][] = [
-      ["spins for ever", [255, 0, 0], ["deadline_exceeded"]],
+      ["spins beyond its deadline", [255, 0, 0], ["deadline_exceeded"]],
       ["throws", [0, 255, 0], ["worker_failed"]],
       ["exits", [0, 0, 255], ["deadline_exceeded", "worker_failed"]],
       ["runs out of memory", [255, 255, 255], ["worker_failed"]],

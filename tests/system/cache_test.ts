@@ -118,7 +118,11 @@ Deno.test("redis › a stopped Redis still serves, the log says so, and it is us
 Deno.test("redis › a gateway that never answers costs one deadline, then nothing", async () => {
   await using redis = await RedisServer.start();
   await using gateway = await UpstashGateway.start({ redisUrl: redis.url });
-  await using server = await TestServer.start({ ...redisSettings(gateway), CACHE_WRITE_TIMEOUT_MS: "300", CACHE_BREAK_MS: "600000" });
+  await using server = await TestServer.start({
+    ...redisSettings(gateway),
+    CACHE_WRITE_TIMEOUT_MS: "300",
+    CACHE_BREAK_MS: "600000",
+  });
   gateway.fault = noAnswer;
   for (const seed of [7, 8]) assert.equal((await server.cutout("a.png", await discImage(seed))).cacheStatus, MISS);
   await server.settled();
