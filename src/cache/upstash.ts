@@ -1,7 +1,8 @@
-import { Redis } from "@upstash/redis";
+import type { Redis } from "@upstash/redis";
 import { decodeEntry, encodedLength, encodeEntry } from "./entry_codec.ts";
 import { type ImageId, partsOf } from "./keys.ts";
 import type { Entry, EntryInfo, EntryOrLease, Lease, Store, StoreStats } from "./store.ts";
+import { connectRedis, withoutCommand } from "./upstash_client.ts";
 
 /** Every key of ours begins with this, so that a Redis can be shared with others. */
 const PREFIX = "cutcache:";
@@ -75,22 +76,8 @@ export class UpstashStore implements Store {
 
   constructor(options: UpstashStoreOptions) {
     this.#options = options;
-    const connect = (timeoutMs: number) =>
-      new Redis({
-        url: options.url,
-        token: options.token,
-        // `retry: false` would still try twice.
-        retry: { retries: 0 },
-        // A function: the SDK throws at an abort; with a plain signal it would resolve to the text "Aborted".
-        signal: () => AbortSignal.timeout(timeoutMs),
-        automaticDeserialization: false,
-        // Our values are base64 already; the default would wrap them a second time.
-        responseEncoding: false,
-        enableTelemetry: false,
-        // It would wait for other commands of the same tick and share one deadline and one failure with them.
-        enableAutoPipelining: false,
-        readYourWrites: false,
-      });
+    const { url, token } = options;
+    const connect = (timeoutMs: number) => connectRedis({ url, token, timeoutMs, automaticDeserialization: false });
     this.#reader = connect(options.readTimeoutMs);
     this.#writer = connect(options.writeTimeoutMs);
   }
@@ -257,12 +244,12 @@ function parseEntry(text: unknown): Entry | undefined {
   }
 }
 
-/** The SDK's errors quote the whole command, image bytes and all: keep what went wrong and drop the quotation. */
+/** Errors of the SDK, in a few words. */
 async function request<T>(answer: Promise<T>): Promise<T> {
   try {
     return await answer;
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    throw new Error(message.replace(/,? command was: [^]*$/, "").slice(0, 300));
+    throw new Error(withoutCommand(message).slice(0, 300));
   }
 }

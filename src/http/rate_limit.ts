@@ -1,8 +1,8 @@
 import type { Logger } from "@logtape/logtape";
 import { Ratelimit } from "@upstash/ratelimit";
-import { Redis } from "@upstash/redis";
 import { circuitBreaker, type CircuitBreakerPolicy, ConsecutiveBreaker, handleAll } from "cockatiel";
 import { LRUCache } from "lru-cache";
+import { connectRedis, withoutCommand } from "../cache/upstash_client.ts";
 
 /** So many requests in each window of this length. */
 export interface Rate {
@@ -125,17 +125,7 @@ export class RateLimiter {
 }
 
 function connect(rate: Rate, { url, token, timeoutMs, breakMs, logger }: SharedLimitOptions) {
-  const redis = new Redis({
-    url,
-    token,
-    retry: { retries: 0 },
-    // A function: the SDK throws at an abort; with a plain signal it would resolve to the text "Aborted".
-    signal: () => AbortSignal.timeout(timeoutMs),
-    responseEncoding: false,
-    enableTelemetry: false,
-    enableAutoPipelining: false,
-    readYourWrites: false,
-  });
+  const redis = connectRedis({ url, token, timeoutMs });
   const limit = new Ratelimit({
     redis,
     limiter: Ratelimit.slidingWindow(rate.requests, `${rate.windowMs} ms`),
@@ -148,10 +138,7 @@ function connect(rate: Rate, { url, token, timeoutMs, breakMs, logger }: SharedL
   const breaker = circuitBreaker(handleAll, { halfOpenAfter: breakMs, breaker: new ConsecutiveBreaker(1) });
   breaker.onBreak((reason) => {
     const error = "error" in reason && reason.error instanceof Error ? reason.error.message : "unknown";
-    // The SDK adds the command, with its script, to the message.
-    logger.warn("rate limit: Redis failed, each instance counts on its own: {error}", {
-      error: error.split(", command was:")[0],
-    });
+    logger.warn("rate limit: Redis failed, each instance counts on its own: {error}", { error: withoutCommand(error) });
   });
   breaker.onReset(() => logger.info("rate limit: Redis is back"));
   return { limit, breaker };
