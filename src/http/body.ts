@@ -1,4 +1,5 @@
 import { HttpError } from "./errors.ts";
+import { joinChunks } from "./join_chunks.ts";
 
 export interface BodyLimits {
   /** The most bytes of one body. */
@@ -87,10 +88,7 @@ export class BodyIntake {
     }
   }
 
-  /**
-   * A large one goes into a buffer of its declared length: `arrayBuffer()` has it in memory twice and more. That buffer is
-   * made when the first megabyte has come, so that declaring much costs nothing here.
-   */
+  /** A large one is joined here: `arrayBuffer()` has it in memory twice and more. */
   async #read(request: Request, account: Account): Promise<Uint8Array<ArrayBuffer>> {
     const declared = Number(request.headers.get("Content-Length") ?? NaN);
     if (declared > this.#limits.maxBytes) throw this.#tooLarge();
@@ -99,19 +97,10 @@ export class BodyIntake {
       this.#count(account, body.length);
       return body;
     }
-    let body = new Uint8Array(declared > SMALL ? SMALL : 65_536);
-    let length = 0;
-    for await (const chunk of request.body ?? []) {
-      if (length + chunk.length > this.#limits.maxBytes) throw this.#tooLarge();
-      this.#count(account, chunk.length);
-      if (length + chunk.length > body.length) {
-        const room = declared >= length + chunk.length ? declared : Math.max(2 * body.length, length + chunk.length);
-        body = new Uint8Array(body.buffer.transfer(room));
-      }
-      body.set(chunk, length);
-      length += chunk.length;
-    }
-    return body.subarray(0, length);
+    return await joinChunks(request.body ?? [], declared, (bytes, total) => {
+      if (total > this.#limits.maxBytes) throw this.#tooLarge();
+      this.#count(account, bytes);
+    });
   }
 
   #count(account: Account, bytes: number): void {

@@ -2,6 +2,7 @@ import type { IncomingMessage } from "node:http";
 import { type AddressPolicy, literalAddress } from "./addresses.ts";
 import { HttpError } from "./errors.ts";
 import type { ImageFetcher } from "./image_urls.ts";
+import { joinChunks } from "./join_chunks.ts";
 import { getPinned, portOf } from "./pinned_request.ts";
 
 export interface PublicImageFetcherOptions {
@@ -144,30 +145,26 @@ export class PublicImageFetcher implements ImageFetcher {
     const declared = Number(headers["content-length"] ?? NaN);
     if (declared > this.#options.maxBytes) throw this.#tooLarge();
 
-    let body = new Uint8Array(Number.isSafeInteger(declared) ? declared : 65_536);
-    let length = 0;
+    let body: Uint8Array<ArrayBuffer>;
+    let counted = 0;
     try {
-      for await (const chunk of response as AsyncIterable<Uint8Array>) {
-        if (length + chunk.length > this.#options.maxBytes) throw this.#tooLarge();
-        this.#pendingBytes += chunk.length;
-        if (length + chunk.length > body.length) {
-          body = new Uint8Array(body.buffer.transfer(Math.max(2 * body.length, length + chunk.length)));
-        }
-        body.set(chunk, length);
-        length += chunk.length;
+      body = await joinChunks(response, declared, (bytes, total) => {
+        if (total > this.#options.maxBytes) throw this.#tooLarge();
+        this.#pendingBytes += bytes;
+        counted = total;
         if (this.#pendingBytes > this.#options.maxPendingBytes) throw tooMuchPending();
-      }
+      });
     } catch (error) {
       if (error instanceof HttpError) throw error;
       throw failed("the image's host broke off before its end");
     } finally {
-      this.#pendingBytes -= length;
+      this.#pendingBytes -= counted;
     }
     // A body without a declared length ends when the connection does, and giving it up looks like its end.
     signal.throwIfAborted();
-    if (length === 0) throw failed("the image's host sends nothing");
-    if (length < declared) throw failed("the image's host broke off before its end");
-    return body.subarray(0, length);
+    if (body.length === 0) throw failed("the image's host sends nothing");
+    if (body.length < declared) throw failed("the image's host broke off before its end");
+    return body;
   }
 
   #tooLarge(): HttpError {
