@@ -11,10 +11,9 @@ import { DeferredWork } from "./deferred.ts";
 import { Engine } from "./inference/engine.ts";
 import { loadModel, type Model } from "./inference/manifest.ts";
 import { configureLogging } from "./log.ts";
-import { AddressPolicy } from "./http/addresses.ts";
 import { BodyIntake } from "./http/body.ts";
-import { PublicImageFetcher } from "./http/image_fetcher.ts";
-import { RateLimiter } from "./http/rate_limit.ts";
+import type { ImageFetcher } from "./http/image_urls.ts";
+import type { RateLimiter } from "./http/rate_limit.ts";
 import { Predictor } from "./predictor.ts";
 
 /** In seconds; as long as anything is kept by caches (RFC 9111, section 5.3, of its time). */
@@ -71,7 +70,7 @@ async function main(): Promise<void> {
     cache,
     adminToken: config.ADMIN_TOKEN,
     maxAgeSeconds: ttlSeconds || ONE_YEAR,
-    imageUrls: imageFetcher(config),
+    imageUrls: await imageFetcher(config),
     needsToken: config.API_TOKENS.length > 0,
     bodies: new BodyIntake({
       maxBytes: config.MAX_BODY_BYTES,
@@ -80,7 +79,7 @@ async function main(): Promise<void> {
     }),
     admission: {
       apiTokens: config.API_TOKENS,
-      rateLimiter: rateLimiterOf(config, logger),
+      rateLimiter: await rateLimiterOf(config, logger),
       trustedProxies: config.TRUST_PROXY,
     },
     corsOrigins: config.CORS_ORIGINS,
@@ -141,8 +140,13 @@ async function loadModels({ MODEL_PATH, MODEL_MANIFEST, MODELS }: Config): Promi
   return [first, ...others];
 }
 
-function imageFetcher(config: Config): PublicImageFetcher | undefined {
+async function imageFetcher(config: Config): Promise<ImageFetcher | undefined> {
   if (!config.ALLOW_IMAGE_URLS) return undefined;
+  // Loaded where it is wanted: the start of all others is a little shorter.
+  const [{ PublicImageFetcher }, { AddressPolicy }] = await Promise.all([
+    import("./http/image_fetcher.ts"),
+    import("./http/addresses.ts"),
+  ]);
   return new PublicImageFetcher({
     policy: new AddressPolicy(config.IMAGE_URL_NETWORKS),
     maxBytes: config.MAX_BODY_BYTES,
@@ -184,9 +188,10 @@ async function openDurableStore(config: Config, logger: Logger): Promise<Guarded
 }
 
 /** Counts in Redis wherever there is one, whatever the cache's store. */
-function rateLimiterOf(config: Config, logger: Logger): RateLimiter | undefined {
+async function rateLimiterOf(config: Config, logger: Logger): Promise<RateLimiter | undefined> {
   const { RATE_LIMIT: rate, UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: token } = config;
   if (rate === undefined) return undefined;
+  const { RateLimiter } = await import("./http/rate_limit.ts");
   if (url === undefined || token === undefined) return new RateLimiter(rate);
   return new RateLimiter(rate, {
     url,
