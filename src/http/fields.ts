@@ -17,13 +17,18 @@ export function mediaTypeOf(contentType: string | undefined): string | undefined
   return contentType?.split(";")[0].trim().toLowerCase();
 }
 
+/** Whether a media type is JSON (RFC 6839, section 3.1). */
+export function isJson(mediaType: string): boolean {
+  return mediaType === "application/json" || mediaType.endsWith("+json");
+}
+
 /**
  * Reads a form (RFC 7578, or the URL standard's urlencoded) or a flat JSON object; all three say the same.
  * @throws {HttpError} 415 `unsupported_content_type`, 422 `invalid_json`, `invalid_form`, `invalid_request`.
  */
 export async function parseFields(contentType: string | undefined, body: Uint8Array<ArrayBuffer>): Promise<Fields> {
   const mediaType = mediaTypeOf(contentType);
-  if (mediaType === "application/json" || mediaType?.endsWith("+json")) return fieldsOfJson(body);
+  if (mediaType !== undefined && isJson(mediaType)) return fieldsOfJson(body);
   if (mediaType === "multipart/form-data" || mediaType === "application/x-www-form-urlencoded") {
     return await fieldsOfForm(contentType!, body);
   }

@@ -1,4 +1,6 @@
-import type { CacheUse, Prediction } from "../predictor.ts";
+import type { Context } from "hono";
+import type { CacheUse, Prediction, PredictRequest } from "../predictor.ts";
+import type { AppEnv } from "./job.ts";
 
 /** How a cutout was come by and how long it may be kept; `Cache-Control` is each route's own. */
 export function predictionHeaders(prediction: Prediction, now = Date.now()): Record<string, string> {
@@ -27,6 +29,18 @@ export function matchesEtag(ifNoneMatch: string | undefined, etag: string): bool
   if (ifNoneMatch === undefined) return false;
   return ifNoneMatch.trim() === "*" ||
     ifNoneMatch.split(",").some((tag) => tag.trim().replace(/^W\//, "") === `"${etag}"`);
+}
+
+/** What the predictor is told of a request, in whichever dialect it came. */
+export function requestContext(
+  c: Context<AppEnv>,
+): Pick<PredictRequest, "cacheUse" | "signal" | "waitUntil" | "logger"> {
+  return {
+    cacheUse: cacheUseOf(c.req.header("Cache-Control")),
+    signal: c.req.raw.signal,
+    waitUntil: (work) => c.executionCtx.waitUntil(work),
+    logger: c.var.logger,
+  };
 }
 
 /** What a request's `Cache-Control` field asks for (RFC 9111, section 5.2.1). */

@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import { z } from "zod";
 import type { BodyIntake } from "../http/body.ts";
 import { allowOnly, HttpError } from "../http/errors.ts";
-import { cacheUseOf, matchesEtag, predictionHeaders } from "../http/headers.ts";
+import { cacheUseOf, matchesEtag, predictionHeaders, requestContext } from "../http/headers.ts";
 import { fetchImage, type ImageFetcher } from "../http/image_urls.ts";
 import type { AppEnv } from "../http/job.ts";
 import {
@@ -53,8 +53,8 @@ export function cutoutsRoute(
       c.req.raw,
       async (body) => await parseBody(c.req.header("Content-Type"), body, c.req.query()),
       async (request) => {
-        const image = request.image ?? await fetchImage(imageUrls, request.url, c.req.raw.signal);
         const { model, render } = parseOptions(withAcceptedFormat(request.options, c.req.header("Accept")), "request");
+        const image = request.image ?? await fetchImage(imageUrls, request.url, c.req.raw.signal);
         const fetched = request.image === undefined ? image.length : 0;
         const prediction = await bodies.hold(fetched, () =>
           predictor.predict({
@@ -63,10 +63,7 @@ export function cutoutsRoute(
             name: request.name,
             model,
             render,
-            cacheUse: cacheUseOf(c.req.header("Cache-Control")),
-            signal: c.req.raw.signal,
-            waitUntil: (work) => c.executionCtx.waitUntil(work),
-            logger: c.var.logger,
+            ...requestContext(c),
           }));
         return { prediction, name: request.name, options: { ...request.options, format: render.format } };
       },

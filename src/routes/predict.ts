@@ -5,8 +5,8 @@ import { type ImageId, sha256, type Sha256Hex } from "../cache/keys.ts";
 import { base64Json } from "../http/base64_json.ts";
 import type { BodyIntake } from "../http/body.ts";
 import { allowOnly, HttpError, toHttpError } from "../http/errors.ts";
-import { decodeBase64, mediaTypeOf } from "../http/fields.ts";
-import { cacheUseOf, predictionHeaders } from "../http/headers.ts";
+import { decodeBase64, isJson, mediaTypeOf } from "../http/fields.ts";
+import { cacheUseOf, predictionHeaders, requestContext } from "../http/headers.ts";
 import { type AppEnv, logUnexpected } from "../http/job.ts";
 import {
   admissionCodes,
@@ -140,10 +140,8 @@ export function predictRoute({ predictor, bodies }: PredictRouteOptions): Hono<A
           ...request,
           keyName: request.name,
           form: json,
-          cacheUse,
-          signal: c.req.raw.signal,
-          waitUntil: (work) => c.executionCtx.waitUntil(work),
-          logger,
+          // Not before: a signal is made when it is asked for, and a memory hit needs none.
+          ...requestContext(c),
         });
         const { name, model, render } = request;
         asked.set(digest, { image: prediction.image, name, model, render });
@@ -166,7 +164,7 @@ export function predictRoute({ predictor, bodies }: PredictRouteOptions): Hono<A
 /** @throws {HttpError} 415 where the body is said to be anything but JSON. */
 function refuseOtherTypes(contentType: string | undefined): void {
   const mediaType = mediaTypeOf(contentType);
-  if (mediaType === undefined || mediaType === "application/json" || mediaType.endsWith("+json")) return;
+  if (mediaType === undefined || isJson(mediaType)) return;
   throw new HttpError(415, "unsupported_content_type", `the body is ${mediaType}; send application/json`);
 }
 

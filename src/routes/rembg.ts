@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { BodyIntake } from "../http/body.ts";
 import { allowOnly, HttpError, toHttpError } from "../http/errors.ts";
 import { type Fields, type FormFile, parseFields } from "../http/fields.ts";
-import { cacheUseOf, predictionHeaders } from "../http/headers.ts";
+import { predictionHeaders, requestContext } from "../http/headers.ts";
 import { fetchImage, type ImageFetcher } from "../http/image_urls.ts";
 import { type AppEnv, logUnexpected } from "../http/job.ts";
 import {
@@ -37,7 +37,7 @@ const whole = (maximum?: number) =>
   z.string().trim().regex(/^\d{1,9}$/, "is not a whole number").transform(Number)
     .refine((value) => maximum === undefined || value <= maximum, `is more than ${maximum}`);
 
-/** Its parameters; `background` is left as it came. */
+/** Its parameters. */
 const parametersSchema = z.strictObject({
   model: z.string().optional(),
   /** Alpha matting, and what has a meaning only with it. */
@@ -119,10 +119,7 @@ export function rembgRoute({ predictor, bodies, imageUrls }: RembgRouteOptions):
       name,
       model: parameters.model,
       render: renderOf(parameters),
-      cacheUse: cacheUseOf(c.req.header("Cache-Control")),
-      signal: c.req.raw.signal,
-      waitUntil: (work) => c.executionCtx.waitUntil(work),
-      logger: c.var.logger,
+      ...requestContext(c),
     });
     return c.body(prediction.entry.bytes, 200, {
       ...predictionHeaders(prediction),

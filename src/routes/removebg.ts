@@ -3,7 +3,7 @@ import { base64Json } from "../http/base64_json.ts";
 import type { BodyIntake } from "../http/body.ts";
 import { allowOnly, HttpError } from "../http/errors.ts";
 import { parseFields } from "../http/fields.ts";
-import { cacheUseOf, predictionHeaders } from "../http/headers.ts";
+import { predictionHeaders, requestContext } from "../http/headers.ts";
 import { fetchImage, type ImageFetcher } from "../http/image_urls.ts";
 import { type AppEnv, logUnexpected } from "../http/job.ts";
 import type { Layout } from "../inference/geometry.ts";
@@ -82,19 +82,15 @@ export function removebgRoute({ predictor, bodies, imageUrls }: RemovebgRouteOpt
       wanted.background && bytesOf(wanted.background, "failed_bg_download", signal),
     ]);
     const render = await wanted.renderOptions(background);
-    const fetched = [wanted.image, wanted.background].map((source, i) =>
-      source !== undefined && "url" in source ? [image, background][i]!.length : 0
-    );
-    const prediction = await bodies.hold(fetched[0] + fetched[1], () =>
+    const fetchedImage = "url" in wanted.image ? image.length : 0;
+    const fetchedBackground = wanted.background && "url" in wanted.background ? background!.length : 0;
+    const prediction = await bodies.hold(fetchedImage + fetchedBackground, () =>
       predictor.predict({
         image,
         background,
         render,
         form,
-        cacheUse: cacheUseOf(c.req.header("Cache-Control")),
-        signal,
-        waitUntil: (work) => c.executionCtx.waitUntil(work),
-        logger: c.var.logger,
+        ...requestContext(c),
       }));
     return { prediction, type: wanted.type };
   }
