@@ -13,6 +13,7 @@ import {
   visibleBox,
   withMargin,
 } from "./geometry.ts";
+import { KernelMemory, wholeVectors } from "./kernels.ts";
 import { decontaminate, refineAlpha } from "./refine.ts";
 import type { RenderOptions } from "./render_options.ts";
 import { resampleGray } from "./resample.ts";
@@ -123,9 +124,18 @@ function clearOutside(alpha: Uint8Array, width: number, box: Box): void {
 
 /** Gives the image this alpha, times its own. Colours stay straight, so that edges carry no dark fringe. */
 function cutOut(image: Pixels, alpha: Uint8Array): Pixels {
-  const { data } = image;
-  for (let i = 0, at = 3; i < alpha.length; i++, at += 4) {
-    data[at] = data[at] === 255 ? alpha[i] : Math.round((alpha[i] * data[at]) / 255);
+  const { data, width, height } = image;
+  const memory = new KernelMemory();
+  const row = memory.reserve(width * 4 + 16);
+  const alphas = memory.reserve(width + 16);
+  const { bytes, run } = memory;
+  const result = bytes.subarray(row, row + width * 4);
+  for (let y = 0; y < height; y++) {
+    const at = y * width * 4;
+    bytes.set(data.subarray(at, at + width * 4), row);
+    bytes.set(alpha.subarray(y * width, (y + 1) * width), alphas);
+    run.cutOutRow(row, alphas, width);
+    data.set(result, at);
   }
   return image;
 }
@@ -136,27 +146,23 @@ function cutOut(image: Pixels, alpha: Uint8Array): Pixels {
  * scale colours without regard to alpha.
  */
 function clearHidden({ data, width, height }: Pixels): void {
-  const words = new Uint32Array(data.buffer, data.byteOffset, width * height);
-  // Rows of alpha, taken before it is cleared; the image goes on for ever in its outermost pixels.
-  const rowAt = (y: number) => {
-    const row = new Uint8Array(width);
-    const from = Math.min(height - 1, Math.max(0, y)) * width;
-    for (let x = 0; x < width; x++) row[x] = data[(from + x) * 4 + 3];
-    return row;
-  };
-  let [above, here] = [rowAt(0), rowAt(0)];
+  const memory = new KernelMemory();
+  // Three rows, with zeros around them: what is beyond the image is not visible.
+  const stride = 16 + wholeVectors(width * 4);
+  const above = memory.reserve(3 * stride + 16) + 16;
+  const [here, below] = [above + stride, above + 2 * stride];
+  const cleared = memory.reserve(width * 4 + 16);
+  const { bytes, run } = memory;
+  const rowLength = width * 4;
+  const result = bytes.subarray(cleared, cleared + rowLength);
+  bytes.set(data.subarray(0, rowLength), below);
   for (let y = 0; y < height; y++) {
-    const below = rowAt(y + 1);
-    // Whether anything is visible in the column of three pixels at the left, in the middle and at the right.
-    let left = 0;
-    let middle = above[0] | here[0] | below[0];
-    for (let x = 0; x < width; x++) {
-      const right = x + 1 < width ? above[x + 1] | here[x + 1] | below[x + 1] : 0;
-      if ((left | middle | right) === 0) words[y * width + x] = 0;
-      left = middle;
-      middle = right;
-    }
-    [above, here] = [here, below];
+    bytes.copyWithin(above, here, below + rowLength);
+    const next = (y + 1) * rowLength;
+    if (y + 1 < height) bytes.set(data.subarray(next, next + rowLength), below);
+    else bytes.fill(0, below, below + rowLength);
+    run.clearHiddenRow(here, stride, cleared, width);
+    data.set(result, y * rowLength);
   }
 }
 

@@ -26,14 +26,17 @@ export const VISIBLE = 13;
 /** The smallest box around everything visible; undefined where nothing is. */
 export function visibleBox({ data, width, height }: Pixels): Box | undefined {
   let [left, top, right, bottom] = [width, height, -1, -1];
-  for (let y = 0, at = 3; y < height; y++) {
-    for (let x = 0; x < width; x++, at += 4) {
-      if (data[at] < VISIBLE) continue;
-      if (x < left) left = x;
-      if (x > right) right = x;
-      if (y < top) top = y;
-      bottom = y;
-    }
+  for (let y = 0; y < height; y++) {
+    const row = y * width * 4 + 3;
+    let x = 0;
+    while (x < width && data[row + x * 4] < VISIBLE) x++;
+    if (x === width) continue;
+    if (top === height) top = y;
+    bottom = y;
+    if (x < left) left = x;
+    x = width - 1;
+    while (x > right && data[row + x * 4] < VISIBLE) x--;
+    if (x > right) right = x;
   }
   return right < 0 ? undefined : { left, top, width: right - left + 1, height: bottom - top + 1 };
 }

@@ -2,8 +2,9 @@
  * Separable Lanczos resampling with a = 3 (C. E. Duchon, "Lanczos Filtering in One and Two Dimensions", Journal of Applied
  * Meteorology 18, 1979). When shrinking, the kernel is stretched by the scale so that it also removes what the smaller
  * image cannot hold (antialiasing). Like Pillow's `Image.LANCZOS`, with which the reference masks were made, it keeps 8-bit
- * values between its two passes.
+ * values between its two passes, and counts in fixed point (see `kernels/resample.ts`).
  */
+import { KernelMemory, wholeVectors } from "./kernels.ts";
 
 const LOBES = 3;
 
@@ -24,8 +25,12 @@ function lanczos(x: number): number {
   return (LOBES * Math.sin(px) * Math.sin(px / LOBES)) / (px * px);
 }
 
-function lanczosWeights(inputSize: number, outputSize: number): Weights {
-  const scale = inputSize / outputSize;
+/**
+ * @param inputSize in input positions.
+ * @param extent how far the image reaches in them, where the last is only in part within it.
+ */
+function lanczosWeights(inputSize: number, outputSize: number, extent = inputSize): Weights {
+  const scale = extent / outputSize;
   const stretch = Math.max(1, scale);
   const support = LOBES * stretch;
   const stride = Math.ceil(support) * 2 + 1;
@@ -49,6 +54,31 @@ function lanczosWeights(inputSize: number, outputSize: number): Weights {
   return { start, count, weights, stride };
 }
 
+/** The point of a weight in fixed point. */
+const ONE = 2 ** 22;
+
+/** Weights in fixed point, rounded away from zero as Pillow does. */
+function fixed(weight: number): number {
+  return Math.trunc(weight * ONE + (weight < 0 ? -0.5 : 0.5));
+}
+
+/** What `resampleAcross` of the kernels reads: start, count and weights of each output position. */
+function tableOf({ start, count, weights, stride }: Weights): Int32Array {
+  const table = new Int32Array(start.length * (2 + stride));
+  for (let out = 0, at = 0; out < start.length; out++, at += 2 + stride) {
+    table[at] = start[out];
+    table[at + 1] = count[out];
+    for (let i = 0; i < count[out]; i++) table[at + 2 + i] = fixed(weights[out * stride + i]);
+  }
+  return table;
+}
+
+/**
+ * Much larger images are first reduced by whole factors to no less than this many times the output's size: what Pillow
+ * calls `reducing_gap`, "very close to fair resampling" at 3. At 12 megapixels it takes a third of the time.
+ */
+const REDUCING_GAP = 3;
+
 /**
  * Resamples the colours of an image, leaving its alpha out.
  * @param rgba height×width×4, 0–255.
@@ -61,26 +91,38 @@ export function resampleRgb(
   outputWidth: number,
   outputHeight: number,
 ): Uint8Array<ArrayBuffer> {
-  const across = new Uint8ClampedArray(height * outputWidth * 3);
-  const { start, count, weights, stride } = lanczosWeights(width, outputWidth);
-  for (let y = 0, to = 0; y < height; y++) {
-    for (let x = 0; x < outputWidth; x++) {
-      let from = (y * width + start[x]) * 4;
-      let red = 0, green = 0, blue = 0;
-      for (let i = x * stride, end = i + count[x]; i < end; i++) {
-        const weight = weights[i];
-        red += rgba[from] * weight;
-        green += rgba[from + 1] * weight;
-        blue += rgba[from + 2] * weight;
-        from += 4;
-      }
-      // A clamped array rounds and limits what is put into it.
-      across[to++] = red;
-      across[to++] = green;
-      across[to++] = blue;
-    }
+  const factorAcross = Math.max(1, Math.floor(width / outputWidth / REDUCING_GAP));
+  const factorDown = Math.max(1, Math.floor(height / outputHeight / REDUCING_GAP));
+  const reducedWidth = Math.ceil(width / factorAcross);
+  const reducedHeight = Math.ceil(height / factorDown);
+  const horizontal = lanczosWeights(reducedWidth, outputWidth, width / factorAcross);
+  const vertical = lanczosWeights(reducedHeight, outputHeight, height / factorDown);
+
+  const memory = new KernelMemory();
+  const { run } = memory;
+  const table = memory.place(tableOf(horizontal));
+  const rows = memory.reserve(factorDown * width * 4);
+  const reduced = memory.reserve(reducedWidth * 4);
+  const rowLength = wholeVectors(outputWidth * 4);
+  const across = memory.reserve(reducedHeight * rowLength);
+  const output = new Uint8Array(outputHeight * outputWidth * 3);
+  const { bytes } = memory;
+  const reduces = factorAcross > 1 || factorDown > 1;
+  for (let y = 0; y < reducedHeight; y++) {
+    const from = y * factorDown;
+    const count = Math.min(factorDown, height - from);
+    bytes.set(rgba.subarray(from * width * 4, (from + count) * width * 4), rows);
+    if (reduces) run.reduceRow(rows, reduced, width, count, factorAcross);
+    run.resampleAcross(reduces ? reduced : rows, across + y * rowLength, outputWidth, table, horizontal.stride);
   }
-  return resampleDown(across, outputWidth * 3, height, outputHeight);
+  resampleDown(memory, { across, rowLength, vertical }, (row, y) => {
+    for (let x = 0, from = 0, to = y * outputWidth * 3; x < outputWidth; x++, from += 4, to += 3) {
+      output[to] = row[from];
+      output[to + 1] = row[from + 1];
+      output[to + 2] = row[from + 2];
+    }
+  });
+  return output;
 }
 
 /**
@@ -95,17 +137,45 @@ export function resampleGray(
   outputWidth: number,
   outputHeight: number,
 ): Uint8Array<ArrayBuffer> {
-  const across = new Uint8ClampedArray(height * outputWidth);
-  const { start, count, weights, stride } = lanczosWeights(width, outputWidth);
-  for (let y = 0, to = 0; y < height; y++) {
-    for (let x = 0; x < outputWidth; x++) {
-      let from = y * width + start[x];
-      let value = 0;
-      for (let i = x * stride, end = i + count[x]; i < end; i++) value += gray[from++] * weights[i];
-      across[to++] = value;
-    }
+  // Four rows at a time are resampled as the four channels of one.
+  const AT_ONCE = 4;
+  const horizontal = lanczosWeights(width, outputWidth);
+  const vertical = lanczosWeights(height, outputHeight);
+  const memory = new KernelMemory();
+  const { run } = memory;
+  const table = memory.place(tableOf(horizontal));
+  const rows = memory.reserve(AT_ONCE * width);
+  const pixels = memory.reserve(AT_ONCE * width);
+  const rowLength = wholeVectors(outputWidth);
+  const across = memory.reserve((height + AT_ONCE - 1) * rowLength);
+  const output = new Uint8Array(outputHeight * outputWidth);
+  const { bytes } = memory;
+  for (let y = 0; y < height; y += AT_ONCE) {
+    bytes.set(gray.subarray(y * width, (y + AT_ONCE) * width), rows);
+    run.interleaveRows(rows, pixels, width);
+    run.resampleFourAcross(pixels, across + y * rowLength, outputWidth, table, horizontal.stride, rowLength);
   }
-  return resampleDown(across, outputWidth, height, outputHeight);
+  resampleDown(memory, { across, rowLength, vertical }, (row, y) => {
+    output.set(row.subarray(0, outputWidth), y * outputWidth);
+  });
+  return output;
+}
+
+/** The second pass: rows of `rowLength` bytes each, whatever the channels. `take` gets a row that is good until the next. */
+function resampleDown(
+  memory: KernelMemory,
+  { across, rowLength, vertical }: { across: number; rowLength: number; vertical: Weights },
+  take: (row: Uint8Array, y: number) => void,
+): void {
+  const { run } = memory;
+  const { start, count, weights, stride } = vertical;
+  const table = memory.place(Int32Array.from(weights, fixed));
+  const to = memory.reserve(rowLength);
+  const row = memory.bytes.subarray(to, to + rowLength);
+  for (let y = 0; y < start.length; y++) {
+    run.resampleDown(across + start[y] * rowLength, to, rowLength, table + y * stride * 4, count[y]);
+    take(row, y);
+  }
 }
 
 /**
@@ -159,28 +229,6 @@ export function resampleRgba(
       output[to + 2] = sum[x + 2] / alpha;
       output[to + 3] = alpha;
     }
-  }
-  return new Uint8Array(output.buffer);
-}
-
-/** The second pass, whole rows at a time: `rowLength` values each, whatever the channels. */
-function resampleDown(
-  rows: Uint8ClampedArray,
-  rowLength: number,
-  height: number,
-  outputHeight: number,
-): Uint8Array<ArrayBuffer> {
-  const output = new Uint8ClampedArray(outputHeight * rowLength);
-  const { start, count, weights, stride } = lanczosWeights(height, outputHeight);
-  const sum = new Float64Array(rowLength);
-  for (let y = 0; y < outputHeight; y++) {
-    sum.fill(0);
-    for (let i = 0; i < count[y]; i++) {
-      const weight = weights[y * stride + i];
-      const from = (start[y] + i) * rowLength;
-      for (let x = 0; x < rowLength; x++) sum[x] += rows[from + x] * weight;
-    }
-    output.set(sum, y * rowLength);
   }
   return new Uint8Array(output.buffer);
 }

@@ -73,3 +73,15 @@ Deno.test("resample › agrees with Pillow's LANCZOS to the last bit", () => {
   assert.deepEqual([...resampleGray(values, 5, 5, 3, 4)], smaller);
   assert.deepEqual([...resampleGray(values, 5, 5, 6, 7)], larger);
 });
+
+Deno.test("resample › a much larger image is reduced first, as Pillow's LANCZOS does with reducing_gap=3.0", () => {
+  // numpy.asarray(Image.fromarray(rgb).resize((3, 2), Image.LANCZOS, reducing_gap=3.0)), Pillow 13.0.0
+  const expected = [88, 167, 44, 85, 170, 42, 86, 169, 43, 84, 171, 42, 88, 167, 44, 85, 170, 42];
+  const [width, height] = [26, 19];
+  const rgba = new Uint8Array(width * height * 4);
+  for (let i = 0; i < width * height; i++) {
+    const value = ((i * 10) ** 2) % 256 % 251;
+    rgba.set([value, 255 - value, value >> 1, 255], i * 4);
+  }
+  assert.deepEqual([...resampleRgb(rgba, width, height, 3, 2)], expected);
+});

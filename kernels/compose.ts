@@ -1,0 +1,37 @@
+/* Alpha and colours of cutouts, a row of RGBA pixels at a time, in whole vectors: up to 15 bytes more than a row. */
+
+/** Multiplies the alpha of a row of `width` pixels by other alphas, in place: of 255ths, rounded. */
+export function cutOutRow(pixels: usize, alphas: usize, width: usize): void {
+  const half = i32x4.splat(127);
+  const one = i32x4.splat(1);
+  const colours = i32x4.splat(0x00ffffff);
+  for (const end = pixels + (width << 2); pixels < end; pixels += 16, alphas += 4) {
+    const pixel = v128.load(pixels);
+    const alpha = i32x4.extend_low_i16x8_u(i16x8.extend_low_i8x16_u(v128.load32_zero(alphas)));
+    // ⌊(ab + 127) / 255⌋, as ⌊v / 255⌋ = ⌊(v + ⌊v / 256⌋ + 1) / 256⌋ for v < 65535.
+    const product = i32x4.add(i32x4.mul(i32x4.shr_u(pixel, 24), alpha), half);
+    const quotient = i32x4.shr_u(i32x4.add(i32x4.add(product, i32x4.shr_u(product, 8)), one), 8);
+    v128.store(pixels, v128.or(v128.and(pixel, colours), i32x4.shl(quotient, 24)));
+  }
+}
+
+/**
+ * Copies a row of `width` pixels, but for those that are, with all eight neighbours, fully transparent: they become 0. The
+ * rows above and below lie `stride` bytes before and after; there are zeros on both sides of each.
+ */
+export function clearHiddenRow(row: usize, stride: usize, to: usize, width: usize): void {
+  const opacity = i32x4.splat(0xff000000);
+  const nothing = i32x4.splat(0);
+  for (const end = row + (width << 2); row < end; row += 16, to += 16) {
+    const around = v128.or(v128.or(across(row - stride), across(row)), across(row + stride));
+    const visible = i32x4.ne(v128.and(around, opacity), nothing);
+    v128.store(to, v128.and(v128.load(row), visible));
+  }
+}
+
+/** Each pixel with the ones at its left and right. */
+// @ts-ignore: decorator
+@inline
+function across(row: usize): v128 {
+  return v128.or(v128.or(v128.load(row - 4), v128.load(row)), v128.load(row + 4));
+}

@@ -1,0 +1,6 @@
+export { clearHiddenRow, cutOutRow } from "./compose";
+export { filterRow } from "./png";
+export { interleaveRows, reduceRow, resampleAcross, resampleDown, resampleFourAcross } from "./resample";
+
+/** Where the caller's memory begins. */
+export const heapBase: usize = (__heap_base + 15) & ~15;
