@@ -294,12 +294,12 @@ Deno.test("deno task model › list and help", async () => {
   assert.match((await model("--help")).stdout, /^Usage: deno task model/);
 });
 
-Deno.test("static/models › every manifest fits the schema, is named like its file and says where the model is had", async () => {
+Deno.test("static/models › every manifest fits the schema, is named like its file and says where the model is had or made of", async () => {
   for await (const { name } of Deno.readDir(MODELS)) {
     if (!name.endsWith(".json")) continue;
     const manifest = manifestSchema.parse(JSON.parse(await Deno.readTextFile(join(MODELS, name))));
     assert.equal(`${manifest.name}.json`, name);
-    assert.match(manifest.url ?? "", /^https:/);
+    assert.match(manifest.url ?? manifest.export?.url ?? "", /^https:/);
     assert.ok(URL.canParse(manifest.source));
   }
 });

@@ -1,0 +1,57 @@
+import assert from "node:assert/strict";
+import { decode } from "../../src/inference/decode.ts";
+import { loadModel, type Model } from "../../src/inference/manifest.ts";
+import { defaultRenderOptions } from "../../src/inference/render_options.ts";
+import { defaultModel, withEngine } from "../support/engine.ts";
+import { fixture, PHOTOGRAPHS } from "../support/images.ts";
+import { compareMasks } from "../support/masks.ts";
+
+const STATIC = new URL("../../static/", import.meta.url);
+
+/** Refuses a file that has not the manifest's digest. */
+function variant(name: string): Promise<Model> {
+  return loadModel(new URL(`models/${name}.onnx`, STATIC), new URL(`models/${name}.json`, STATIC));
+}
+
+/** How far alpha may be from the default model's, of 1.0: a little more than what the README says of its pictures. */
+const VARIANTS = [
+  { name: "u2netp-fast", worst: 0.027, mean: 0.01, leastOverlap: 0.9 },
+  { name: "u2netp-rank32", worst: 0.02, mean: 0.006, leastOverlap: 0.85 },
+  { name: "u2netp-int8", worst: 0.02, mean: 0.006, leastOverlap: 0.85 },
+];
+
+for (const { name, worst, mean, leastOverlap } of VARIANTS) {
+  Deno.test(`${name} › is of the same export as the default model, under a version of its own`, async () => {
+    const [model, reference] = await Promise.all([variant(name), defaultModel()]);
+    assert.deepEqual(model.manifest.export, reference.manifest.export);
+    assert.deepEqual(model.manifest.input, reference.manifest.input);
+    assert.notEqual(model.version, reference.version);
+    assert.ok(model.bytes.length < reference.bytes.length);
+  });
+
+  Deno.test(`${name} › alpha stays close to the default model's, and is not it`, async (t) => {
+    const models: [Model, Model] = [await defaultModel(), await variant(name)];
+    await withEngine(async (engine) => {
+      const alphaOf = async (image: Uint8Array<ArrayBuffer>, model: string) => {
+        const { file } = await engine.cutout({ image, model, render: { ...defaultRenderOptions, channels: "alpha" } });
+        const { data } = await decode(file, { maxPixels: 25_000_000 });
+        return data.filter((_, i) => i % 4 === 0);
+      };
+      const differences: number[] = [];
+      for (const photograph of PHOTOGRAPHS) {
+        await t.step(photograph, async () => {
+          const image = fixture(`${photograph}.jpg`);
+          const alphas = [];
+          for (const { manifest } of models) alphas.push(await alphaOf(image, manifest.name));
+          const { meanDifference, intersectionOverUnion } = compareMasks(alphas[1], alphas[0]);
+          differences.push(meanDifference);
+          assert.ok(meanDifference > 0, "the two models answered alike");
+          assert.ok(meanDifference <= worst, `mean difference ${meanDifference}`);
+          assert.ok(intersectionOverUnion >= leastOverlap, `IoU ${intersectionOverUnion}`);
+        });
+      }
+      const overAll = differences.reduce((sum, difference) => sum + difference, 0) / differences.length;
+      assert.ok(overAll <= mean, `mean difference over all photographs ${overAll}: ${differences}`);
+    }, { models });
+  });
+}
