@@ -1,20 +1,28 @@
 import type { Logger } from "@logtape/logtape";
 import PQueue from "p-queue";
+import type { Observer, Stage, Timings } from "../telemetry/observer.ts";
 import type { CodecOperations } from "./codec.ts";
 import type { DecodeLimits } from "./decode.ts";
 import { EngineError, UnknownModelError } from "./errors.ts";
 import { type Layout, regionBox } from "./geometry.ts";
 import type { Model } from "./manifest.ts";
+import { chooseHost, type WorkerHost, type WorkerModule } from "./host.ts";
 import { WorkerPool } from "./pool.ts";
 import type { RenderOptions } from "./render_options.ts";
-import { ModelRunner } from "./runner.ts";
+import { type Backend, nativeObstacle, SessionPool } from "./session_pool.ts";
 
 export interface EngineOptions {
-  /** The models that can be asked for; the first is the default. */
+  /** The models that are loaded at the start; the first is the default. */
   models: [Model, ...Model[]];
+  /** Models that are loaded when somebody asks for them. */
+  modelsOnDemand?: readonly Model[];
+  /** Where the work is done; by default in workers, wherever there are any. */
+  mode?: "auto" | "worker" | "inline";
+  /** Which ONNX Runtime; by default WASM. `auto` is the native one where it loads. */
+  backend?: Backend | "auto";
   /** Threads of one inference. */
   threads: number;
-  /** Inferences at a time and model; each holds the model and its working memory. */
+  /** Inferences at a time; each holds the models that have run there and its working memory. */
   workers: number;
   limits: DecodeLimits;
   /** How long a job may take in workers, in milliseconds. */
@@ -22,6 +30,7 @@ export interface EngineOptions {
   /** How many jobs may wait. */
   queueLimit: number;
   logger: Logger;
+  observer?: Pick<Observer, "stage">;
   /** Modules to run in place of the workers that ship; for tests of what happens when they fail. */
   workerUrls?: { codec?: string; session?: string };
 }
@@ -35,12 +44,28 @@ export interface Job {
   readonly model?: string;
   /** The image's mask as a file, where it is known: nothing is inferred then. */
   readonly maskFile?: Uint8Array<ArrayBuffer>;
+  /** What {@link Engine.progress} knows the job by; jobs for one image may share it. */
+  readonly id?: string;
   /** Takes the job out of the queue when aborted; a job that has begun is finished. */
   readonly signal?: AbortSignal;
 }
 
-/** Milliseconds spent in each step. */
-export type StageTimes = Partial<Record<"decode" | "infer" | "render" | "encode", number>>;
+/** Where a job is; `position` is its place in line, from 1. */
+export type Progress =
+  | { readonly state: "waiting"; readonly position: number }
+  | { readonly state: "inferring" | "rendering" };
+
+const CODEC: WorkerModule = {
+  url: import.meta.resolve("./codec_worker.ts"),
+  load: async () => (await import("./codec.ts")).codecOperations,
+};
+
+/** A job that has been taken and has not ended. */
+interface Taken {
+  readonly id?: string;
+  readonly queue: PQueue;
+  state: Progress["state"];
+}
 
 export interface Cutout {
   readonly file: Uint8Array<ArrayBuffer>;
@@ -48,15 +73,21 @@ export interface Cutout {
   readonly layout: Layout;
   /** A grayscale PNG of the mask at the model's resolution, where it was inferred for this job. */
   readonly maskFile?: Uint8Array<ArrayBuffer>;
-  readonly times: StageTimes;
+  readonly times: Timings;
 }
 
 export interface EngineStatus {
   readonly health: "ok" | "ng";
-  readonly backend: "wasm";
+  readonly backend: Backend;
+  /** Whether work is done in workers, or on the main thread. */
+  readonly mode: WorkerHost["mode"];
+  /** Whether what touches an image's bytes has no permissions. */
+  readonly sandboxed: boolean;
   readonly threads: number;
   readonly workers: number;
   readonly waiting: number;
+  /** How many may wait. */
+  readonly queueLimit: number;
   readonly running: number;
   /** Runs of the model for a job, since the start. */
   readonly inferences: number;
@@ -71,6 +102,8 @@ export interface CutoutMaker {
    */
   modelVersion(name?: string): string;
   cutout(job: Job): Promise<Cutout>;
+  /** Where the first job with this id is; undefined where there is none. */
+  progress(id: string): Progress | undefined;
 }
 
 /**
@@ -79,65 +112,83 @@ export interface CutoutMaker {
  */
 export class Engine implements CutoutMaker {
   readonly #options: EngineOptions;
+  readonly #host: WorkerHost;
   readonly #codecs: WorkerPool<CodecOperations>;
-  readonly #runners: Map<string, ModelRunner>;
+  #sessions: SessionPool;
+  readonly #models: Map<string, Model>;
   /** One more than can be inferred at once: the next image is decoded meanwhile, and no more pixels are held. */
   readonly #misses: PQueue;
   readonly #renders: PQueue;
+  /** In the order in which they came, which is that of each queue. */
+  readonly #taken = new Set<Taken>();
   /** A moving average of how long a job with inference takes, in milliseconds. */
   #jobMs = 1000;
 
   constructor(options: EngineOptions) {
     this.#options = options;
-    const { models, threads, workers, timeoutMs, logger, workerUrls } = options;
+    const { models, modelsOnDemand = [], mode = "auto", workers, logger, workerUrls } = options;
+    this.#models = new Map([...models, ...modelsOnDemand].map((model) => [model.manifest.name, model]));
+    this.#host = chooseHost(mode);
     this.#codecs = new WorkerPool({
       name: "codec",
-      url: workerUrls?.codec ?? import.meta.resolve("./codec_worker.ts"),
+      host: this.#host,
+      module: { ...CODEC, url: workerUrls?.codec ?? CODEC.url },
       size: 1,
       logger,
     });
-    const url = workerUrls?.session ?? import.meta.resolve("./session_worker.ts");
-    this.#runners = new Map(models.map((model) => [
-      model.manifest.name,
-      new ModelRunner(model, { threads, workers, timeoutMs, url, logger }),
-    ]));
+    this.#sessions = this.#openSessions(this.#chooseBackend());
     this.#misses = new PQueue({ concurrency: workers + 1 });
     this.#renders = new PQueue({ concurrency: 2 });
   }
 
   modelVersion(name?: string): string {
-    return this.#find(name).model.version;
+    return this.#find(name).version;
   }
 
   /**
-   * Resolves once every model is loaded.
+   * Resolves once every model of the start is loaded.
    * @throws {Error} where one cannot be, for example because its manifest does not fit it.
    */
   async ready(): Promise<void> {
-    await Promise.all(this.#runners.values().map((runner) => runner.ready()));
+    try {
+      await this.#sessions.ready();
+    } catch (error) {
+      if (this.#options.backend !== "auto" || this.#sessions.backend === "wasm") throw error;
+      this.#noteFallback((error as Error).message.split("\n", 1)[0]);
+      this.#sessions.close();
+      this.#sessions = this.#openSessions("wasm");
+      await this.#sessions.ready();
+    }
   }
 
   /**
-   * Runs every model that has not run yet, so that no request waits for what a first run does besides. Requests that are
-   * here already go first.
+   * Runs every model of the start that has not run yet, so that no request waits for what a first run does besides.
+   * Requests that are here already go first.
    */
   async warmUp(): Promise<void> {
     await this.#misses.onIdle();
-    await Promise.all(this.#runners.values().map((runner) => runner.warmUp()));
+    await this.#sessions.warmUp();
+  }
+
+  /** Whether every model of the start has run. */
+  get warm(): boolean {
+    return this.#sessions.warm;
   }
 
   status(): EngineStatus {
-    const runners = [...this.#runners.values()];
-    const sum = (count: (runner: ModelRunner) => number) => runners.reduce((total, runner) => total + count(runner), 0);
+    const { backend, threads, alive, inferences, restarts } = this.#sessions;
     return {
-      health: this.#codecs.alive && runners.every(({ alive }) => alive) ? "ok" : "ng",
-      backend: "wasm",
-      threads: runners[0].threads,
+      health: this.#codecs.alive && alive ? "ok" : "ng",
+      backend,
+      mode: this.#host.mode,
+      sandboxed: this.#codecs.sandboxed,
+      threads,
       workers: this.#options.workers,
       waiting: this.#misses.size + this.#renders.size,
+      queueLimit: this.#options.queueLimit,
       running: this.#misses.pending + this.#renders.pending,
-      inferences: sum(({ inferences }) => inferences),
-      workerRestarts: this.#codecs.restarts + sum(({ restarts }) => restarts),
+      inferences,
+      workerRestarts: this.#codecs.restarts + restarts,
     };
   }
 
@@ -147,38 +198,84 @@ export class Engine implements CutoutMaker {
    * @throws {UnknownModelError}
    */
   async cutout(job: Job): Promise<Cutout> {
-    const runner = this.#find(job.model);
+    const model = this.#find(job.model);
     const queue = job.maskFile === undefined ? this.#misses : this.#renders;
     if (this.#misses.size + this.#renders.size >= this.#options.queueLimit) {
       const waitMs = (this.#misses.size * this.#jobMs) / this.#options.workers;
       throw new EngineError("queue_full", "too many images are waiting", Math.max(1, Math.ceil(waitMs / 1000)));
     }
-    return await queue.add(() => this.#work(job, runner), { signal: job.signal });
+    const taken: Taken = { id: job.id, queue, state: "waiting" };
+    this.#taken.add(taken);
+    try {
+      // The queue keeps the async context, and so the request that a job's spans and log lines belong to.
+      return await queue.add(() => this.#work(job, model, taken), { signal: job.signal });
+    } finally {
+      this.#taken.delete(taken);
+    }
+  }
+
+  progress(id: string): Progress | undefined {
+    const taken = this.#taken.values().find((other) => other.id === id);
+    if (taken === undefined) return undefined;
+    const { state, queue } = taken;
+    if (state !== "waiting") return { state };
+    const line = [...this.#taken].filter((other) => other.state === "waiting" && other.queue === queue);
+    return { state, position: 1 + line.indexOf(taken) };
   }
 
   close(): void {
     this.#codecs.close();
-    for (const runner of this.#runners.values()) runner.close();
+    this.#sessions.close();
   }
 
-  #find(name?: string): ModelRunner {
-    const runner = this.#runners.get(name ?? this.#options.models[0].manifest.name);
-    if (runner === undefined) throw new UnknownModelError(name!, [...this.#runners.keys()]);
-    return runner;
+  /** @throws {Error} where the native runtime is asked for and may not be loaded. */
+  #chooseBackend(): Backend {
+    const { backend = "wasm" } = this.#options;
+    if (backend === "wasm") return "wasm";
+    const obstacle = nativeObstacle();
+    if (obstacle === undefined) return "native";
+    if (backend === "native") {
+      throw new Error(`the native ONNX Runtime may not be loaded, ${obstacle}: start with \`deno task start:native\``);
+    }
+    this.#noteFallback(obstacle);
+    return "wasm";
   }
 
-  async #work({ image, render: options, background, maskFile }: Job, runner: ModelRunner): Promise<Cutout> {
+  #noteFallback(cause: string): void {
+    this.#options.logger.warn("the native ONNX Runtime does not load here, WASM is used instead: {cause}", { cause });
+  }
+
+  #openSessions(backend: Backend): SessionPool {
+    const { models, threads, workers, timeoutMs, logger, workerUrls } = this.#options;
+    const host = this.#host;
+    return new SessionPool({ backend, host, models, threads, workers, timeoutMs, url: workerUrls?.session, logger });
+  }
+
+  #find(name?: string): Model {
+    const model = this.#models.get(name ?? this.#options.models[0].manifest.name);
+    if (model === undefined) throw new UnknownModelError(name!, [...this.#models.keys()]);
+    return model;
+  }
+
+  async #work(
+    { image, render: options, background, maskFile }: Job,
+    model: Model,
+    taken: Taken,
+  ): Promise<Cutout> {
     const started = performance.now();
     const { limits, timeoutMs } = this.#options;
     const budget = { leftMs: timeoutMs };
-    const manifest = maskFile === undefined ? runner.model.manifest : undefined;
+    const manifest = maskFile === undefined ? model.manifest : undefined;
     const { pixels, tensor, decodeMs } = await this.#codecs.call("decode", { bytes: image, limits, manifest }, {
       budget,
     });
+    this.#ended("decode", decodeMs);
     // Told before the model runs, rather than by compose after it.
     if (options.roi !== undefined) regionBox(options.roi, pixels);
-    const inferred = tensor && await runner.infer(tensor, budget);
+    const inferred = tensor && await this.#sessions.infer(model, tensor, budget, () => taken.state = "inferring");
+    if (inferred) this.#ended("infer", inferred.inferMs);
     const mask = maskFile ?? inferred!.mask;
+    taken.state = "rendering";
     const { renderMs, encodeMs, ...rendered } = await this.#codecs.call("render", {
       pixels,
       mask,
@@ -189,10 +286,18 @@ export class Engine implements CutoutMaker {
       budget,
       transfer: [pixels.data.buffer],
     });
-    if (inferred) this.#jobMs += 0.2 * (performance.now() - started - this.#jobMs);
+    const now = performance.now();
+    this.#ended("render", renderMs, now - encodeMs);
+    this.#ended("encode", encodeMs, now);
+    if (inferred) this.#jobMs += 0.2 * (now - started - this.#jobMs);
     return {
       ...rendered,
       times: { decode: decodeMs, ...(inferred && { infer: inferred.inferMs }), render: renderMs, encode: encodeMs },
     };
+  }
+
+  /** A stage that a worker has timed by its own clock, and ended by now. */
+  #ended(stage: Stage, milliseconds: number, now = performance.now()): void {
+    this.#options.observer?.stage(stage, now - milliseconds, now);
   }
 }

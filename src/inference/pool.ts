@@ -1,39 +1,57 @@
 import type { Logger } from "@logtape/logtape";
 import { EngineError, ImageError } from "./errors.ts";
-import type { Call, Input, Operations, Reply, Value } from "./rpc.ts";
+import type { HostedWorker, WorkerHost, WorkerModule } from "./host.ts";
+import type { Call, Hello, Input, Operations, Reply, Value } from "./rpc.ts";
 
-/** Starts one more worker without permissions, which ends with the one that is being prepared. */
-export type SpawnCompanion = (name: string, url: string) => Worker;
-
-/** Calls one operation of one worker; fails with `deadline_exceeded` after `timeoutMs`. */
-export type CallWorker<Ops extends Operations> = <Op extends keyof Ops & string>(
-  op: Op,
-  input: Input<Ops, Op>,
-  timeoutMs: number,
-  transfer?: Transferable[],
-) => Promise<Value<Ops, Op>>;
+/** A worker that is being made ready. */
+export interface NewWorker<Ops extends Operations> {
+  /** Fails with `deadline_exceeded` after `timeoutMs`. */
+  call<Op extends keyof Ops & string>(
+    op: Op,
+    input: Input<Ops, Op>,
+    timeoutMs: number,
+    transfer?: Transferable[],
+  ): Promise<Value<Ops, Op>>;
+  /** Starts one more, which ends with this one. */
+  spawn(name: string, module: WorkerModule): HostedWorker;
+  /** Notes that the step of this name has been done, so that no call does it again. */
+  done(step: string): void;
+}
 
 export interface PoolOptions<Ops extends Operations> {
   /** What logs call these workers. */
   name: string;
-  /** The worker's module. */
-  url: string;
+  host: WorkerHost;
+  module: WorkerModule;
   size: number;
   /**
-   * Makes a new worker ready for calls. A worker that misses its deadline in here is replaced, and its successor prepared
-   * with the next `attempt` (from 1 on).
+   * Makes a new worker ready for calls. A worker that fails in here with an {@link EngineError} is replaced, and its
+   * successor prepared with the next `attempt` (from 1 on), up to `attempts`.
    */
-  prepare?: (call: CallWorker<Ops>, attempt: number, spawn: SpawnCompanion) => Promise<void>;
+  prepare?: (worker: NewWorker<Ops>, attempt: number) => Promise<void>;
+  attempts?: number;
   logger: Logger;
+}
+
+/** A step that each worker has to have done once before a call. */
+export interface Step<Ops extends Operations, Op extends keyof Ops & string> {
+  readonly name: string;
+  readonly op: Op;
+  readonly input: () => { input: Input<Ops, Op>; transfer?: Transferable[] };
+}
+
+export interface CallOptions<Ops extends Operations> {
+  budget: Budget;
+  transfer?: Transferable[];
+  first?: Step<Ops, keyof Ops & string>;
+  /** Told when a worker begins. */
+  onStart?: () => void;
 }
 
 /** What is left of the time that a job may take in workers, in milliseconds; waiting for a worker does not count. */
 export interface Budget {
   leftMs: number;
 }
-
-/** How often a worker is tried to be made ready before its pool gives up. */
-const PREPARE_ATTEMPTS = 2;
 
 /**
  * A fixed number of sandboxed workers, each with one call at a time. A worker that misses its deadline, throws or exits
@@ -46,6 +64,7 @@ export class WorkerPool<Ops extends Operations> {
   readonly #waiting: { give(slot: Slot): void; refuse(error: EngineError): void }[] = [];
   #closed = false;
   #restarts = 0;
+  #sandboxed = true;
 
   constructor(options: PoolOptions<Ops>) {
     this.#options = options;
@@ -70,6 +89,11 @@ export class WorkerPool<Ops extends Operations> {
     return this.#slots.some((slot) => slot.ended === undefined);
   }
 
+  /** Whether these workers have no permissions, as far as they have said. */
+  get sandboxed(): boolean {
+    return this.#sandboxed;
+  }
+
   /**
    * Calls an operation in the next free worker, and takes the time that it needs out of `budget`.
    * @throws {ImageError} where the image is at fault.
@@ -78,17 +102,26 @@ export class WorkerPool<Ops extends Operations> {
   async call<Op extends keyof Ops & string>(
     op: Op,
     input: Input<Ops, Op>,
-    { budget, transfer }: { budget: Budget; transfer?: Transferable[] },
+    { budget, transfer, first, onStart }: CallOptions<Ops>,
   ): Promise<Value<Ops, Op>> {
     const slot = await this.#acquire();
-    try {
-      await slot.ready;
+    const timed = async (op: string, input: unknown, transfer?: Transferable[]) => {
       const started = performance.now();
       try {
-        return await slot.call(op, input, Math.max(1, budget.leftMs), transfer) as Value<Ops, Op>;
+        return await slot.call(op, input, Math.max(1, budget.leftMs), transfer);
       } finally {
         budget.leftMs -= performance.now() - started;
       }
+    };
+    try {
+      await slot.ready;
+      onStart?.();
+      if (first !== undefined && !slot.steps.has(first.name)) {
+        const { input, transfer } = first.input();
+        await timed(first.op, input, transfer);
+        slot.steps.add(first.name);
+      }
+      return await timed(op, input, transfer) as Value<Ops, Op>;
     } catch (error) {
       if (!(error instanceof ImageError)) this.#replace(slot, error);
       throw error;
@@ -106,7 +139,8 @@ export class WorkerPool<Ops extends Operations> {
   }
 
   #add(): Slot {
-    const slot = new Slot(this.#options.name, this.#options.url);
+    const { name, host, module } = this.#options;
+    const slot = new Slot(name, host, module, (hello) => this.#greet(hello));
     this.#slots.push(slot);
     this.#makeReady(slot);
     return slot;
@@ -119,36 +153,45 @@ export class WorkerPool<Ops extends Operations> {
   }
 
   async #prepare(slot: Slot, attempt: number): Promise<void> {
-    const { name, url, prepare, logger } = this.#options;
+    const { name, prepare, attempts = 1, logger } = this.#options;
     try {
-      await prepare?.(
-        (op, input, timeoutMs, transfer) => slot.call(op, input, timeoutMs, transfer) as never,
-        attempt,
-        (name, url) => slot.spawnCompanion(name, url),
-      );
+      await prepare?.({
+        call: (op, input, timeoutMs, transfer) => slot.call(op, input, timeoutMs, transfer) as never,
+        spawn: (name, module) => slot.spawn(name, module),
+        done: (step) => slot.steps.add(step),
+      }, attempt);
     } catch (error) {
-      const late = error instanceof EngineError && error.code === "deadline_exceeded";
-      if (this.#closed || !late || attempt === PREPARE_ATTEMPTS) throw error;
+      if (this.#closed || !(error instanceof EngineError) || attempt >= attempts) throw error;
       this.#restarts++;
       logger.warn("{worker} worker did not become ready ({cause}); trying again", {
         worker: name,
-        cause: (error as Error).message,
+        cause: firstLine(error),
       });
-      slot.renew(name, url);
+      slot.renew();
       await this.#prepare(slot, attempt + 1);
     }
+  }
+
+  #greet({ sandboxed }: Hello): void {
+    const { name, host, module, logger } = this.#options;
+    // Once is enough, and one that was given permissions is none.
+    if (sandboxed || !this.#sandboxed) return;
+    this.#sandboxed = false;
+    if (module.permissions !== undefined) return;
+    const where = host.mode === "inline" ? "on the main thread" : "with the permissions of the process";
+    logger.warn("there is no sandbox here: the {worker} worker runs {where}", { worker: name, where });
   }
 
   /** Puts a new worker in the slot of one that has failed. */
   #replace(slot: Slot, cause: unknown): void {
     if (this.#closed) return;
-    const { name, url, logger } = this.#options;
+    const { name, logger } = this.#options;
     this.#restarts++;
     logger.error("{worker} worker replaced: {cause}", {
       worker: name,
       cause: cause instanceof Error ? cause.message : String(cause),
     });
-    slot.renew(name, url);
+    slot.renew();
     this.#makeReady(slot);
   }
 
@@ -174,19 +217,30 @@ class Slot {
   ready: Promise<void> = Promise.resolve();
   /** Why the worker is no more, once it is. */
   ended?: EngineError;
-  #worker: Worker;
-  readonly #companions: Worker[] = [];
+  /** What the worker has done of the steps that calls need. */
+  readonly steps = new Set<string>();
+  readonly #name: string;
+  readonly #host: WorkerHost;
+  readonly #module: WorkerModule;
+  readonly #onHello: (hello: Hello) => void;
+  #worker: HostedWorker;
+  readonly #companions: HostedWorker[] = [];
   #nextId = 0;
   #settle?: { id: number; resolve(value: unknown): void; reject(error: unknown): void };
 
-  constructor(name: string, url: string) {
-    this.#worker = this.#start(name, url);
+  constructor(name: string, host: WorkerHost, module: WorkerModule, onHello: (hello: Hello) => void) {
+    this.#name = name;
+    this.#host = host;
+    this.#module = module;
+    this.#onHello = onHello;
+    this.#worker = this.#start();
   }
 
   /** Ends the worker that is here and starts a new one. */
-  renew(name: string, url: string): void {
-    this.end(new EngineError("worker_failed", `the ${name} worker was ended`));
-    this.#worker = this.#start(name, url);
+  renew(): void {
+    this.end(new EngineError("worker_failed", `the ${this.#name} worker was ended`));
+    this.steps.clear();
+    this.#worker = this.#start();
     this.ended = undefined;
   }
 
@@ -198,18 +252,13 @@ class Slot {
       this.end(new EngineError("deadline_exceeded", `${op} took longer than ${Math.round(timeoutMs)} ms`));
     }, timeoutMs);
     this.#settle = { id, resolve, reject };
-    this.#worker.postMessage({ id, op, input } satisfies Call, transfer);
+    this.#worker.post({ id, op, input } satisfies Call, transfer);
     return promise.finally(() => clearTimeout(timer));
   }
 
-  spawnCompanion(name: string, url: string): Worker {
-    const companion = startSandboxed(name, url);
+  spawn(name: string, module: WorkerModule): HostedWorker {
+    const companion = this.#host.start(name, module, { message() {}, failed: (cause) => this.#fail(name, cause) });
     this.#companions.push(companion);
-    companion.onerror = (event) => {
-      event.preventDefault();
-      if (!this.#companions.includes(companion)) return;
-      this.end(new EngineError("worker_failed", `the ${name} worker failed: ${event.message}`));
-    };
     return companion;
   }
 
@@ -220,29 +269,29 @@ class Slot {
     this.#settle = undefined;
   }
 
-  #start(name: string, url: string): Worker {
-    const worker = startSandboxed(name, url);
-    worker.onmessage = ({ data }: MessageEvent<Reply>) => this.#receive(name, data);
-    worker.onerror = (event) => {
-      event.preventDefault();
-      // A late word of a worker that has been replaced.
-      if (worker !== this.#worker) return;
-      this.end(new EngineError("worker_failed", `the ${name} worker failed: ${event.message}`));
-    };
-    return worker;
+  #start(): HostedWorker {
+    return this.#host.start(this.#name, this.#module, {
+      message: (message) => this.#receive(message),
+      failed: (cause) => this.#fail(this.#name, cause),
+    });
   }
 
-  #receive(name: string, reply: Reply): void {
-    if (reply.id !== this.#settle?.id) return;
+  #fail(name: string, cause: string): void {
+    this.end(new EngineError("worker_failed", `the ${name} worker failed: ${cause}`));
+  }
+
+  #receive(message: Reply | Hello): void {
+    if ("sandboxed" in message) return this.#onHello(message);
+    if (message.id !== this.#settle?.id) return;
     const { resolve, reject } = this.#settle;
     this.#settle = undefined;
-    if ("value" in reply) resolve(reply.value);
-    else if ("imageError" in reply) reject(new ImageError(reply.imageError.code, reply.imageError.message));
-    else reject(new EngineError("worker_failed", `the ${name} worker failed: ${reply.failure}`));
+    if ("value" in message) resolve(message.value);
+    else if ("imageError" in message) reject(new ImageError(message.imageError.code, message.imageError.message));
+    else reject(new EngineError("worker_failed", `the ${this.#name} worker failed: ${message.failure}`));
   }
 }
 
-/** No permissions: what an image makes a decoder do, it does without files, network or environment. */
-function startSandboxed(name: string, url: string): Worker {
-  return new Worker(url, { type: "module", name, deno: { permissions: "none" } } as WorkerOptions);
+/** What a worker reports may end in a stack trace. */
+function firstLine(cause: unknown): string {
+  return (cause instanceof Error ? cause.message : String(cause)).split("\n", 1)[0];
 }

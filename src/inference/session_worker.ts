@@ -1,3 +1,3 @@
 import { serveOperations } from "./rpc.ts";
 
-serveOperations(async () => (await import("./session.ts")).sessionOperations);
+serveOperations(async () => (await import("./wasm_session.ts")).sessionOperations);

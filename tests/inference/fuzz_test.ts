@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { crc32 } from "node:zlib";
 import type { CodecOperations } from "../../src/inference/codec.ts";
 import { ImageError } from "../../src/inference/errors.ts";
+import { workerHost } from "../../src/inference/host.ts";
 import { WorkerPool } from "../../src/inference/pool.ts";
 import { fixture } from "../support/images.ts";
 
@@ -136,7 +137,13 @@ Deno.test(`fuzz › of ${CASES} damaged files each is decoded or refused, and th
   const names = [...Deno.readDirSync(new URL("../fixtures/formats/", import.meta.url))].map(({ name }) => name);
   const files = names.filter((name) => !name.endsWith(".py")).sort().map((name) => fixture(`formats/${name}`));
   const url = import.meta.resolve("../../src/inference/codec_worker.ts");
-  const pool = new WorkerPool<CodecOperations>({ name: "codec", url, size: 1, logger: getLogger("test") });
+  const pool = new WorkerPool<CodecOperations>({
+    name: "codec",
+    host: workerHost,
+    module: { url },
+    size: 1,
+    logger: getLogger("test"),
+  });
   let [decoded, refused] = [0, 0];
   try {
     for (let number = 0; number < CASES; number++) {

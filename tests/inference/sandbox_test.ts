@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import { getLogger } from "@logtape/logtape";
+import { workerHost } from "../../src/inference/host.ts";
 import { WorkerPool } from "../../src/inference/pool.ts";
 import type { probes } from "../support/probe_worker.ts";
 
 Deno.test("sandbox › what runs in a worker reaches no file, no network, no environment and no program", async (t) => {
   const pool = new WorkerPool<typeof probes>({
     name: "probe",
-    url: import.meta.resolve("../support/probe_worker.ts"),
+    host: workerHost,
+    module: { url: import.meta.resolve("../support/probe_worker.ts") },
     size: 1,
     logger: getLogger("test"),
   });
@@ -31,6 +33,7 @@ Deno.test("sandbox › what runs in a worker reaches no file, no network, no env
       assert.match(answer, /^(NotCapable|PermissionDenied|Error: denied|Error: prompt)/, answer);
     });
   }
+  assert.equal(pool.sandboxed, true, "and says so");
   if (before === undefined) Deno.env.delete(name);
   else Deno.env.set(name, before);
   await Deno.remove((tries[1][1] as string).replace(/\/written$/, ""), { recursive: true });

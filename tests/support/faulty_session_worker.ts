@@ -3,7 +3,8 @@
  * throw, pure blue makes it exit, and white makes it run out of memory.
  */
 import { serveOperations } from "../../src/inference/rpc.ts";
-import { type InferInput, sessionOperations } from "../../src/inference/session.ts";
+import type { InferInput } from "../../src/inference/session.ts";
+import { sessionOperations } from "../../src/inference/wasm_session.ts";
 
 /** Longer than any deadline of the tests. Deno ends no worker that computes: one without end would slow every test after. */
 const SPIN_MS = 10_000;

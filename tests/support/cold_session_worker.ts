@@ -1,0 +1,14 @@
+/** The session worker that ships, but its model fails on nothing at all, as in a warm-up; images it takes. */
+import { serveOperations } from "../../src/inference/rpc.ts";
+import type { InferInput } from "../../src/inference/session.ts";
+import { sessionOperations } from "../../src/inference/wasm_session.ts";
+
+serveOperations(() =>
+  Promise.resolve({
+    ...sessionOperations,
+    async infer(input: InferInput) {
+      if (input.tensor.every((value) => value === 0)) throw new Error("refused by the test");
+      return await sessionOperations.infer(input);
+    },
+  })
+);

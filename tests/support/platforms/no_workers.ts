@@ -1,0 +1,2 @@
+/** Loaded before the server: a platform without workers. */
+Reflect.deleteProperty(globalThis, "Worker");

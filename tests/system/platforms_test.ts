@@ -1,0 +1,87 @@
+import assert from "node:assert/strict";
+import { fixture } from "../support/images.ts";
+import { TestServer } from "../support/server.ts";
+
+const support = (name: string) => `tests/support/platforms/${name}.ts`;
+
+/** The system tests that run again on each platform: they decode, infer, render and cache. */
+const AGAIN = ["tests/system/predict_test.ts"];
+
+interface Platform {
+  name: string;
+  /** How a platform that passes no flags but permissions starts the server there. */
+  command: () => Promise<string[]>;
+  engine: { mode: string; sandboxed: boolean; threads: number };
+  /** What the log says of it. */
+  says?: RegExp;
+  /** Further files of tests. */
+  besides?: string[];
+}
+
+const preloaded = (name: string) => () =>
+  Promise.resolve([Deno.execPath(), "run", "-A", "--preload", support(name), "src/main.ts"]);
+
+const PLATFORMS: Platform[] = [
+  {
+    name: "where workers know no options",
+    command: preloaded("no_worker_options"),
+    engine: { mode: "worker", sandboxed: false, threads: 2 },
+    says: /no sandbox here: the codec worker runs with the permissions of the process/,
+  },
+  {
+    name: "where there are no workers",
+    command: preloaded("no_workers"),
+    engine: { mode: "inline", sandboxed: false, threads: 1 },
+    says: /no sandbox here: the codec worker runs on the main thread/,
+  },
+  {
+    name: "where threads do not start",
+    command: preloaded("no_threads"),
+    engine: { mode: "worker", sandboxed: true, threads: 1 },
+    says: /threads do not start here/,
+  },
+  {
+    name: "on Deno 2.5.0",
+    command: async () => [await executable("2.5.0"), "run", "-A", "src/main.ts"],
+    engine: { mode: "worker", sandboxed: true, threads: 2 },
+    besides: ["tests/system/render_test.ts"],
+  },
+];
+
+for (const { name, command, engine, says, besides = [] } of PLATFORMS) {
+  Deno.test(`${name} › the server says so, and the system tests pass`, async (t) => {
+    const settings = { INFERENCE_THREADS: "2" };
+    const start = await command();
+    await t.step("the server says what it has", async () => {
+      await using server = await TestServer.start(settings, { command: start });
+      await server.cutout("chelsea.jpg", fixture("chelsea.jpg"));
+      const { mode, sandboxed, threads } = (await server.health()).engine;
+      assert.deepEqual({ mode, sandboxed, threads }, engine);
+      const warnings = server.logs.filter(({ level }) => level === "warning").map(({ message }) => message);
+      if (says === undefined) assert.deepEqual(warnings, []);
+      else assert.ok(warnings.some((message) => says.test(message)), warnings.join("\n"));
+    });
+    await t.step("the system tests pass", async () => {
+      const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+        args: ["test", "-A", "--sanitize-ops", "--sanitize-resources", ...AGAIN, ...besides],
+        cwd: new URL("../../", import.meta.url),
+        env: { ...settings, TEST_SERVER_COMMAND: JSON.stringify(start), NO_COLOR: "1" },
+        stdin: "null",
+      }).output();
+      const text = new TextDecoder();
+      assert.ok(success, text.decode(stdout) + text.decode(stderr));
+    });
+  });
+}
+
+/** The program of another version of Deno, which npx fetches as the README's command does. */
+async function executable(version: string): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command("npx", {
+    args: ["-y", `deno@${version}`, "eval", "console.log(Deno.execPath())"],
+    env: { NO_COLOR: "1" },
+    stdin: "null",
+  }).output();
+  const text = new TextDecoder();
+  assert.ok(success, text.decode(stderr));
+  return text.decode(stdout).trim();
+}
