@@ -4,9 +4,10 @@ import { Coalescer } from "./cache/coalesce.ts";
 import { cutoutKey, type ImageId, maskKey, sha256 } from "./cache/keys.ts";
 import type { Entry, EntryOrLease, Lease, Store } from "./cache/store.ts";
 import type { Found, Reach } from "./cache/tiered.ts";
-import type { Cutout, CutoutMaker, StageTimes } from "./inference/engine.ts";
+import type { Cutout, CutoutMaker, Progress } from "./inference/engine.ts";
 import { ImageError, RENDER_ERRORS } from "./inference/errors.ts";
 import { canonicalRenderOptions, type RenderOptions } from "./inference/render_options.ts";
+import { type Observer, timed, type Timings } from "./telemetry/observer.ts";
 
 /** What the predictor needs of a cache: a store that can say which of its tiers had an entry, and its first tier. */
 export interface Cache extends Store {
@@ -23,7 +24,7 @@ export interface Cache extends Store {
 export interface Form {
   /** Keeps it apart from other forms of the same file. */
   readonly name: string;
-  readonly make: (file: Entry) => Pick<Entry, "bytes" | "contentType">;
+  readonly make: (file: Entry) => Pick<Entry, "bytes" | "ready" | "contentType">;
 }
 
 export interface PredictorParts {
@@ -35,6 +36,7 @@ export interface PredictorParts {
   leaseMs: number;
   /** How long another process's inference is waited for, in milliseconds. */
   leaseWaitMs: number;
+  observer?: Pick<Observer, "stage" | "answered">;
   now?: () => number;
 }
 
@@ -63,14 +65,13 @@ export interface PredictRequest extends FileRequest {
   /** The file of the picture that `render.background_image` names. */
   readonly background?: Uint8Array<ArrayBuffer>;
   readonly cacheUse?: CacheUse;
+  /** What {@link Predictor.progress} knows the request by, where it is a UUID: an id that nobody guesses. */
+  readonly jobId?: string;
   /** Aborted when nobody waits for the answer any more. */
   readonly signal?: AbortSignal;
   /** Keeps the process alive for work that nobody waits for. */
   readonly waitUntil: (work: Promise<unknown>) => void;
 }
-
-/** Milliseconds spent in each stage, in the order in which they ran. */
-export type Timings = { hash?: number; cache?: number } & StageTimes;
 
 export interface Prediction {
   /** The file, or its form. */
@@ -85,6 +86,9 @@ export interface Prediction {
   readonly cacheUse: CacheUse;
   readonly timings: Timings;
 }
+
+/** Where a request is; without `position` it waits for something else than its turn, such as another process. */
+export type JobProgress = Progress | { readonly state: "waiting"; readonly position?: undefined };
 
 /** How often each way was gone since the start. */
 export interface PredictorCounts {
@@ -102,7 +106,7 @@ export interface PredictorCounts {
 interface Made {
   readonly entry: Entry;
   readonly source: "mask" | "inference";
-  readonly times: StageTimes;
+  readonly times: Timings;
 }
 
 /** A mask as a file and, where it was inferred, the cutout that was rendered with it. */
@@ -124,6 +128,8 @@ export class Predictor {
   readonly #parts: PredictorParts;
   readonly #cutouts = new Coalescer<Made>();
   readonly #masks = new Coalescer<Masked>();
+  /** The keys of the masks that requests are about which the cache could not answer, by their ids. */
+  readonly #underWay = new Map<string, string>();
   readonly #counts = { hits: {} as Record<string, number>, masks: 0, inferences: 0, collapsed: 0 };
 
   constructor(parts: PredictorParts) {
@@ -138,11 +144,15 @@ export class Predictor {
    * What the cache has of an image, by its digest; undefined where it has to be made.
    * @throws {UnknownModelError}
    */
-  async find(image: ImageId, request: FileRequest, reach: Reach): Promise<Prediction | undefined> {
-    const timings: Timings = {};
-    const key = await this.#keyOf(image, request);
-    const found = await timed(timings, "cache", () => this.#find(key, request.form, reach));
-    return found && this.#hit(image, key, found, request, timings);
+  find(image: ImageId, request: FileRequest, reach: Reach): Promise<Prediction | undefined> {
+    return this.#observed(() => this.#lookUp(image, request, reach));
+  }
+
+  /** Where the request with this id is; undefined where there is none, or the cache answers it. */
+  progress(jobId: string): JobProgress | undefined {
+    const maskId = this.#underWay.get(jobId);
+    if (maskId === undefined) return undefined;
+    return this.#parts.engine.progress(maskId) ?? { state: "waiting" };
   }
 
   /**
@@ -150,21 +160,46 @@ export class Predictor {
    * @throws {EngineError} where the engine is.
    * @throws {UnknownModelError}
    */
-  async predict(request: PredictRequest): Promise<Prediction> {
-    const { cacheUse = "default", form } = request;
+  predict(request: PredictRequest): Promise<Prediction> {
+    return this.#observed(() => this.#predict(request));
+  }
+
+  async #observed<P extends Prediction | undefined>(work: () => Promise<P>): Promise<P> {
+    const started = performance.now();
+    const prediction = await work();
+    if (prediction !== undefined) {
+      const { collapsed, source } = prediction;
+      this.#parts.observer?.answered(collapsed ? "collapsed" : source, performance.now() - started);
+    }
+    return prediction;
+  }
+
+  async #lookUp(image: ImageId, request: FileRequest, reach: Reach): Promise<Prediction | undefined> {
+    const { observer } = this.#parts;
     const timings: Timings = {};
-    const image = await timed(timings, "hash", () => this.#identify(request));
+    const key = await this.#keyOf(image, request);
+    const found = await timed(timings, "cache", () => this.#find(key, request.form, reach), observer);
+    return found && this.#hit(image, key, found, request, timings);
+  }
+
+  async #predict(request: PredictRequest): Promise<Prediction> {
+    const { cacheUse = "default", form } = request;
+    const { observer } = this.#parts;
+    const timings: Timings = {};
+    const image = await timed(timings, "hash", () => this.#identify(request), observer);
     const key = await this.#keyOf(image, request);
     if (cacheUse === "default") {
-      const found = await timed(timings, "cache", () => this.#find(key, form, "all"));
+      const found = await timed(timings, "cache", () => this.#find(key, form, "all"), observer);
       if (found !== undefined) return this.#hit(image, key, found, request, timings);
     }
     if (request.render.background_image !== undefined && request.background === undefined) {
       throw new ImageError("background_missing", "background_image names a picture that did not come with the request");
     }
-    const work = { image, key, label: request.name ?? image };
+    const maskId = maskKey(this.#parts.engine.modelVersion(request.model), image);
+    const work = { key, maskId, label: request.name ?? image };
+    using _ = this.#follow(request.jobId, maskId);
     if (cacheUse === "bypass") {
-      const cutout = await this.#infer(request, request.signal);
+      const cutout = await this.#infer(request, maskId, request.signal);
       const { times } = cutout;
       const entry = await this.#entryOf(cutout);
       this.#counts.inferences++;
@@ -196,6 +231,13 @@ export class Predictor {
     return { entry, image, key, source, collapsed, cacheUse, timings: { ...timings, ...times } };
   }
 
+  /** Has {@link progress} tell of a request until it is disposed of. */
+  #follow(jobId: string | undefined, maskId: string): Disposable | undefined {
+    if (jobId === undefined || !UUID.test(jobId) || this.#underWay.has(jobId)) return undefined;
+    this.#underWay.set(jobId, maskId);
+    return { [Symbol.dispose]: () => this.#underWay.delete(jobId) };
+  }
+
   #hit(image: ImageId, key: string, found: Found, request: FileRequest, timings: Timings): Prediction {
     request.logger.info("cache hit: {name}", { name: request.name ?? image, tier: found.tier });
     this.#counts.hits[found.tier] = (this.#counts.hits[found.tier] ?? 0) + 1;
@@ -223,10 +265,9 @@ export class Predictor {
 
   async #make(
     request: PredictRequest,
-    { image, key, label, signal }: { image: ImageId; key: string; label: string; signal: AbortSignal },
+    { key, maskId, label, signal }: { key: string; maskId: string; label: string; signal: AbortSignal },
   ): Promise<Made> {
     const { cache, engine } = this.#parts;
-    const maskId = maskKey(engine.modelVersion(request.model), image);
     const keep = async (cutout: Cutout): Promise<Entry> => {
       const entry = await this.#entryOf(cutout);
       request.waitUntil(cache.set(key, entry));
@@ -243,6 +284,7 @@ export class Predictor {
       model: request.model,
       render: request.render,
       maskFile: mask,
+      id: maskId,
       signal,
     });
     request.logger.info("registering cache: {name}", { name: label, from: "mask" });
@@ -272,7 +314,7 @@ export class Predictor {
     const found = request.cacheUse === "refresh" ? { lease: NO_LEASE } : await this.#maskOrLease(maskId, signal);
     if ("entry" in found) return { mask: found.entry.bytes };
     try {
-      const cutout = await this.#infer(request, signal);
+      const cutout = await this.#infer(request, maskId, signal);
       const mask = cutout.maskFile!;
       const entry = await this.#entryOf({ file: mask, contentType: "image/png" });
       // Others are to find the mask when they find the lease free.
@@ -296,9 +338,9 @@ export class Predictor {
     }
   }
 
-  #infer(request: PredictRequest, signal?: AbortSignal): Promise<Cutout> {
+  #infer(request: PredictRequest, maskId: string, signal?: AbortSignal): Promise<Cutout> {
     const { image, background, model, render } = request;
-    return this.#parts.engine.cutout({ image, background, model, render, signal });
+    return this.#parts.engine.cutout({ image, background, model, render, id: maskId, signal });
   }
 
   async #entryOf(
@@ -321,6 +363,9 @@ export class Predictor {
   }
 }
 
+/** RFC 9562, section 4. */
+const UUID = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/i;
+
 const NO_LEASE: Lease = { release: () => Promise.resolve() };
 
 /** A lease that cannot be given back ends by itself. */
@@ -339,7 +384,9 @@ function formEtag(file: Entry, form: Form): string {
 }
 
 function formed(file: Entry, form: Form | undefined): Entry {
-  return form ? { ...file, ...form.make(file), etag: formEtag(file, form) } : file;
+  if (form === undefined) return file;
+  const { created, layout } = file;
+  return { created, ...(layout && { layout }), ...form.make(file), etag: formEtag(file, form) };
 }
 
 /** Most requests come with the very same options, the default ones: their digest is made once. */
@@ -353,13 +400,4 @@ function digestOf(options: RenderOptions): Promise<string> {
     digests.set(options, digest);
   }
   return digest;
-}
-
-async function timed<T>(timings: Timings, stage: keyof Timings, work: () => Promise<T>): Promise<T> {
-  const started = performance.now();
-  try {
-    return await work();
-  } finally {
-    timings[stage] = performance.now() - started;
-  }
 }

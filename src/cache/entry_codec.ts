@@ -1,13 +1,21 @@
+import { Buffer } from "node:buffer";
 import { crc32 } from "node:zlib";
 import type { Layout } from "../inference/geometry.ts";
 import type { Entry } from "./store.ts";
 
 /*
- * An entry at rest, in any durable store (integers big-endian):
+ * An entry at rest, in bytes (integers big-endian):
  *
  *   "CUT3"  uint32 CRC-32 of all that follows  float64 created
  *   6 × uint32 width, height, and the foreground's left, top, width, height; all 0 where there is no layout
  *   uint8 length of content type  content type  uint8 length of etag  etag  bytes
+ *
+ * And in ASCII, for stores that take text, with one space between two fields:
+ *
+ *   "CUT4"  CRC-32 of all that follows, in 8 hexadecimal digits  created
+ *   width, height, and the foreground's left, top, width, height, as above  content type  etag  bytes in base64
+ *
+ * The base64 is that of the bytes alone, so that JSON can be answered with it as it is.
  *
  * The checksum makes a truncated, corrupt or foreign value a miss instead of somebody's broken image.
  */
@@ -15,6 +23,13 @@ const MAGIC = 0x43555433;
 const CHECKED_FROM = 8;
 const LAYOUT_FROM = 16;
 const STRINGS_FROM = 40;
+
+const TEXT_MAGIC = "CUT4 ";
+const TEXT_CHECKED_FROM = 14;
+/** Fields before the base64, the first two not counted. */
+const TEXT_FIELDS = 9;
+/** In characters; what all fields but the base64 come to is shorter. */
+const LONGEST_TEXT_HEADER = 1024;
 
 /** The bytes under which a durable store keeps `entry`. */
 export function encodeEntry(entry: Entry): Uint8Array<ArrayBuffer> {
@@ -35,7 +50,7 @@ export function encodeEntry(entry: Entry): Uint8Array<ArrayBuffer> {
 }
 
 /** How many bytes {@link encodeEntry} makes of an entry; its texts are ASCII (RFC 9110, sections 8.3.1 and 8.8.3). */
-export function encodedLength({ contentType, etag, bytes }: Entry): number {
+function encodedLength({ contentType, etag, bytes }: Entry): number {
   return STRINGS_FROM + 1 + contentType.length + 1 + etag.length + bytes.length;
 }
 
@@ -52,9 +67,65 @@ export function decodeEntry(encoded: Uint8Array<ArrayBuffer>): Entry | undefined
   };
   const contentType = text();
   const etag = text();
-  const layout = layoutIn(view);
+  const layout = layoutOf([0, 1, 2, 3, 4, 5].map((i) => view.getUint32(LAYOUT_FROM + 4 * i)));
   const created = view.getFloat64(CHECKED_FROM);
   return { created, contentType, etag, bytes: encoded.subarray(at), ...(layout && { layout }) };
+}
+
+/** The text under which a durable store keeps `entry`. */
+export function encodeEntryAsText(entry: Entry): string {
+  const checked = textHeader(entry) + entry.bytes.toBase64();
+  return seal(checked) + checked;
+}
+
+/** How many characters {@link encodeEntryAsText} makes of an entry. */
+export function encodedTextLength(entry: Entry): number {
+  return TEXT_CHECKED_FROM + textHeader(entry).length + Math.ceil(entry.bytes.length / 3) * 4;
+}
+
+/**
+ * The entry that `encodeEntryAsText` made `encoded` of, or undefined where it is not whole or not ours. Its file stays in
+ * base64 until somebody wants its bytes.
+ * @param encoded ASCII
+ */
+export function decodeEntryFromText(encoded: Uint8Array<ArrayBuffer>): Entry | undefined {
+  const start = Buffer.from(encoded.subarray(0, LONGEST_TEXT_HEADER)).toString("latin1");
+  if (!start.startsWith(seal(encoded.subarray(TEXT_CHECKED_FROM)))) return undefined;
+  const fields = start.slice(TEXT_CHECKED_FROM).split(" ", TEXT_FIELDS);
+  if (fields.length < TEXT_FIELDS) return undefined;
+  const [contentType, etag] = fields.slice(-2);
+  const [created, ...numbers] = fields.slice(0, -2).map(Number);
+  if (![created, ...numbers].every(Number.isFinite)) return undefined;
+  const from = TEXT_CHECKED_FROM + fields.reduce((length, field) => length + field.length + 1, 0);
+  if (from > encoded.length) return undefined;
+  const layout = layoutOf(numbers);
+  return lazyEntry({ created, contentType, etag, ...(layout && { layout }) }, encoded.subarray(from));
+}
+
+/** An entry with its file in base64, as ASCII, which is let go once it has been decoded. */
+function lazyEntry(rest: Omit<Entry, "bytes" | "base64">, base64: Uint8Array<ArrayBuffer>): Entry {
+  const file: { base64?: Uint8Array<ArrayBuffer>; bytes?: Uint8Array<ArrayBuffer> } = { base64 };
+  const entry: Entry = {
+    ...rest,
+    get bytes() {
+      if (file.bytes === undefined) {
+        file.bytes = Uint8Array.fromBase64(new TextDecoder().decode(file.base64));
+        file.base64 = undefined;
+      }
+      return file.bytes;
+    },
+  };
+  // Not enumerable: it is no more than another form of `bytes`, and copies of the entry are to do without it.
+  return Object.defineProperty(entry, "base64", { get: () => file.base64, enumerable: false });
+}
+
+/** What stands before the text that is checked. */
+function seal(checked: Uint8Array | string): string {
+  return `${TEXT_MAGIC}${crc32(checked).toString(16).padStart(8, "0")} `;
+}
+
+function textHeader({ created, layout, contentType, etag }: Entry): string {
+  return [created, ...numbersOf(layout), contentType, etag, ""].join(" ");
 }
 
 function numbersOf(layout: Layout | undefined): number[] {
@@ -63,9 +134,8 @@ function numbersOf(layout: Layout | undefined): number[] {
   return [width, height, foreground.left, foreground.top, foreground.width, foreground.height];
 }
 
-function layoutIn(view: DataView): Layout | undefined {
-  const number = (i: number) => view.getUint32(LAYOUT_FROM + 4 * i);
-  if (number(0) === 0) return undefined;
-  const foreground = { left: number(2), top: number(3), width: number(4), height: number(5) };
-  return { width: number(0), height: number(1), foreground };
+function layoutOf(numbers: readonly number[]): Layout | undefined {
+  const [width, height, left, top, foregroundWidth, foregroundHeight] = numbers;
+  if (width === 0) return undefined;
+  return { width, height, foreground: { left, top, width: foregroundWidth, height: foregroundHeight } };
 }

@@ -24,7 +24,7 @@ export class MemoryStore implements Store {
     const { now } = options;
     this.#entries = new LRUCache({
       maxSize: Math.max(1, options.maxBytes),
-      sizeCalculation: (entry) => entry.bytes.length + OVERHEAD_BYTES,
+      sizeCalculation: (entry) => lengthOf(entry) + OVERHEAD_BYTES,
       ttl: (options.ttlSeconds ?? 0) * 1000,
       updateAgeOnGet: options.slidingTtl ?? false,
       // What is stale is kept, since it is better than nothing while no other store can be asked.
@@ -83,7 +83,7 @@ export class MemoryStore implements Store {
       key,
       contentType: entry.contentType,
       created: entry.created,
-      bytes: entry.bytes.length,
+      bytes: lengthOf(entry),
     }));
     return Promise.resolve(infos.sort((a, b) => b.created - a.created).slice(0, limit));
   }
@@ -92,4 +92,9 @@ export class MemoryStore implements Store {
     const { size, calculatedSize } = this.#entries;
     return Promise.resolve({ entries: size, bytes: calculatedSize });
   }
+}
+
+/** Without decoding what has not been. */
+function lengthOf(entry: Entry): number {
+  return entry.ready?.length ?? entry.base64?.length ?? entry.bytes.length;
 }

@@ -4,6 +4,10 @@ import type { ImageId } from "./keys.ts";
 /** A cached value. */
 export interface Entry {
   readonly bytes: Uint8Array<ArrayBuffer>;
+  /** The bytes in base64, as ASCII, where that is how they came and nobody has wanted `bytes` yet. */
+  readonly base64?: Uint8Array<ArrayBuffer>;
+  /** Of what memory holds ready to be sent: all of it, and `bytes` are none. */
+  readonly ready?: ReadyBody;
   readonly contentType: string;
   /** In milliseconds since the epoch. */
   readonly created: number;
@@ -11,6 +15,13 @@ export interface Entry {
   readonly etag: string;
   /** Of a result; a mask has none. */
   readonly layout?: Layout;
+}
+
+/** A body that many answers share: clones of `response`, which is never sent itself. A new response would copy it. */
+export interface ReadyBody {
+  readonly response: Response;
+  /** In bytes. */
+  readonly length: number;
 }
 
 /** What `list` tells of an entry without reading its bytes; `bytes` is the value's size. */

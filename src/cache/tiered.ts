@@ -18,12 +18,15 @@ export type Reach = "all" | "durable";
  */
 export class TieredStore implements Store {
   readonly name: string;
+  /** The names of the tiers, in the order in which they are asked. */
+  readonly tiers: readonly string[];
   /** The first tier, for what only this process needs. */
   readonly memory: MemoryStore;
   readonly #durable: Store | undefined;
 
   constructor(memory: MemoryStore, durable?: Store) {
-    this.name = durable === undefined ? memory.name : `${memory.name}+${durable.name}`;
+    this.tiers = durable === undefined ? [memory.name] : [memory.name, durable.name];
+    this.name = this.tiers.join("+");
     this.memory = memory;
     this.#durable = durable;
   }

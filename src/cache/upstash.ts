@@ -1,8 +1,8 @@
 import type { Redis } from "@upstash/redis";
-import { decodeEntry, encodedLength, encodeEntry } from "./entry_codec.ts";
+import { decodeEntryFromText, encodedTextLength, encodeEntryAsText } from "./entry_codec.ts";
 import { type ImageId, partsOf } from "./keys.ts";
 import type { Entry, EntryInfo, EntryOrLease, Lease, Store, StoreStats } from "./store.ts";
-import { connectRedis, withoutCommand } from "./upstash_client.ts";
+import { connectRedis, getValue, withoutCommand } from "./upstash_client.ts";
 
 /** Every key of ours begins with this, so that a Redis can be shared with others. */
 const PREFIX = "cutcache:";
@@ -66,7 +66,7 @@ export interface UpstashStoreOptions {
 
 /**
  * Redis over the Upstash REST protocol (https://upstash.com/docs/redis/features/restapi), as Upstash and
- * serverless-redis-http speak it. The protocol is JSON, so values are stored as base64 text.
+ * serverless-redis-http speak it. The protocol is JSON, so values are stored as text, with the file in base64.
  */
 export class UpstashStore implements Store {
   readonly name = "redis";
@@ -83,12 +83,15 @@ export class UpstashStore implements Store {
   }
 
   async get(key: string): Promise<Entry | undefined> {
-    return await this.#parse(key, await request(this.#read(PREFIX + key)));
+    const entry = await request(this.#read(PREFIX + key));
+    // What is none of ours is deleted. A Redis that cannot be written keeps it, and it stays a miss.
+    if (entry === undefined) await this.delete(key).catch(() => {});
+    return entry ?? undefined;
   }
 
   async getOrLease(key: string, milliseconds: number): Promise<EntryOrLease> {
     const [value, token] = await request(
-      this.#reader.eval<[number], [unknown, string | null]>(
+      this.#reader.eval<[number], [string | null, string | null]>(
         GET_OR_LEASE,
         [PREFIX + key, leaseKey(key)],
         [milliseconds],
@@ -96,17 +99,17 @@ export class UpstashStore implements Store {
     );
     if (token !== null) return { lease: this.#hold(leaseKey(key), token, milliseconds) };
     if (value === null) return undefined;
-    const entry = parseEntry(value);
+    const entry = decodeEntryFromText(bytesOf(value));
     if (entry !== undefined) return { entry };
-    // Not as in #parse: where it cannot be deleted, it would be found again and again.
+    // Not as in `get`: where it cannot be deleted, it would be found again and again.
     await this.delete(key);
     return await this.getOrLease(key, milliseconds);
   }
 
   async set(key: string, entry: Entry): Promise<void> {
     // Before it is encoded: it may be of many megabytes.
-    if (base64Length(encodedLength(entry)) > this.#options.maxValueBytes) return;
-    const value = encodeEntry(entry).toBase64();
+    if (encodedTextLength(entry) > this.#options.maxValueBytes) return;
+    const value = encodeEntryAsText(entry);
     const info: EntryInfo = {
       key,
       contentType: entry.contentType,
@@ -176,30 +179,22 @@ export class UpstashStore implements Store {
     await request(what === "reads" ? this.#reader.get(key) : this.#writer.set(key, "1", { px: 1 }));
   }
 
-  /** One round trip, also where the time to live slides. */
-  async #read(redisKey: string): Promise<unknown> {
-    const { slidingTtl, ttlSeconds } = this.#options;
-    if (!slidingTtl || ttlSeconds === 0) return await this.#reader.get(redisKey);
+  /** One round trip, also where the time to live slides. Null where there is no value, undefined where it is not ours. */
+  async #read(redisKey: string): Promise<Entry | undefined | null> {
+    const { url, token, readTimeoutMs: timeoutMs, slidingTtl, ttlSeconds } = this.#options;
+    const read = () => getValue({ url, token, timeoutMs }, redisKey, decodeEntryFromText);
+    if (!slidingTtl || ttlSeconds === 0) return await read();
     const image = partsOf(redisKey.slice(PREFIX.length))?.image;
     try {
       const pipeline = this.#reader.pipeline().getex(redisKey, { ex: ttlSeconds });
       if (image !== undefined) pipeline.expire(imageKey(image), ttlSeconds);
-      const [value] = await pipeline.exec<[unknown]>();
-      return value;
+      const [value] = await pipeline.exec<[string | null]>();
+      return value === null ? null : decodeEntryFromText(bytesOf(value));
     } catch (error) {
       // To touch is to write, and a replica or a full Redis does not take that.
       if (!/READONLY|OOM/.test(String(error))) throw error;
-      return await this.#reader.get(redisKey);
+      return await read();
     }
-  }
-
-  /** The entry in a value; what is none of ours is deleted. */
-  async #parse(key: string, value: unknown): Promise<Entry | undefined> {
-    if (value === null) return undefined;
-    const entry = parseEntry(value);
-    // A Redis that cannot be written keeps it, and it stays a miss.
-    if (entry === undefined) await this.delete(key).catch(() => {});
-    return entry;
   }
 
   #hold(key: string, token: string, milliseconds: number): Lease {
@@ -231,17 +226,9 @@ function isEntryKey(redisKey: string): boolean {
   return partsOf(redisKey.slice(PREFIX.length)) !== undefined;
 }
 
-function base64Length(bytes: number): number {
-  return Math.ceil(bytes / 3) * 4;
-}
-
-function parseEntry(text: unknown): Entry | undefined {
-  if (typeof text !== "string") return undefined;
-  try {
-    return decodeEntry(Uint8Array.fromBase64(text));
-  } catch {
-    return undefined;
-  }
+/** Whatever stands where a value of ours should: not each is text. */
+function bytesOf(value: unknown): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(String(value));
 }
 
 /** Errors of the SDK, in a few words. */

@@ -1,23 +1,35 @@
 import type { Context } from "hono";
+import type { Entry } from "../cache/store.ts";
 import type { CacheUse, Prediction, PredictRequest } from "../predictor.ts";
 import type { AppEnv } from "./job.ts";
 
 /** How a cutout was come by and how long it may be kept; `Cache-Control` is each route's own. */
 export function predictionHeaders(prediction: Prediction, now = Date.now()): Record<string, string> {
-  const { entry, timings } = prediction;
-  const stages = Object.entries(timings).map(([stage, milliseconds]) => `${stage};dur=${milliseconds.toFixed(2)}`);
+  const { entry } = prediction;
   return {
     "ETag": `"${entry.etag}"`,
-    // RFC 9111, section 5.1: a whole number of seconds.
-    "Age": `${Math.max(0, Math.floor((now - entry.created) / 1000))}`,
+    "Age": ageOf(entry, now),
     "Cache-Status": cacheStatus(prediction),
-    // W3C Server Timing, in milliseconds.
-    "Server-Timing": stages.join(", "),
+    "Server-Timing": serverTiming(prediction),
   };
 }
 
+/** RFC 9111, section 5.1: a whole number of seconds. */
+export function ageOf({ created }: Entry, now = Date.now()): string {
+  return `${Math.max(0, Math.floor((now - created) / 1000))}`;
+}
+
+/** W3C Server Timing, in milliseconds. */
+export function serverTiming({ timings }: Prediction): string {
+  let stages = "";
+  for (const stage in timings) {
+    stages += `${stages && ", "}${stage};dur=${timings[stage as keyof typeof timings]!.toFixed(2)}`;
+  }
+  return stages;
+}
+
 /** RFC 9211. `detail` names the tier of a hit, or what a miss cost: `mask` (a rendering) or `inference`. */
-function cacheStatus({ key, source, collapsed, cacheUse }: Prediction): string {
+export function cacheStatus({ key, source, collapsed, cacheUse }: Prediction): string {
   const made = source === "mask" || source === "inference";
   const forward = { default: "miss", refresh: "request", bypass: "bypass" }[cacheUse];
   const how = !made ? "hit" : `fwd=${forward}${collapsed ? "; collapsed" : cacheUse === "bypass" ? "" : "; stored"}`;
@@ -34,12 +46,13 @@ export function matchesEtag(ifNoneMatch: string | undefined, etag: string): bool
 /** What the predictor is told of a request, in whichever dialect it came. */
 export function requestContext(
   c: Context<AppEnv>,
-): Pick<PredictRequest, "cacheUse" | "signal" | "waitUntil" | "logger"> {
+): Pick<PredictRequest, "cacheUse" | "jobId" | "signal" | "waitUntil" | "logger"> {
   return {
     cacheUse: cacheUseOf(c.req.header("Cache-Control")),
+    jobId: c.get("jobId"),
     signal: c.req.raw.signal,
     waitUntil: (work) => c.executionCtx.waitUntil(work),
-    logger: c.var.logger,
+    logger: c.get("logger"),
   };
 }
 

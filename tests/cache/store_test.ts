@@ -395,3 +395,24 @@ function leaseOf(answer: Awaited<ReturnType<UpstashStore["getOrLease"]>>): Lease
   assert.ok(answer && "lease" in answer, "no lease was given");
   return answer.lease;
 }
+
+Deno.test("upstash store › a value is read from JSON of any spelling", () =>
+  withUpstash(async ({ store, redis, gateway }) => {
+    // Base64 with a slash in it, which some write as \/.
+    const slashes = { ...entry(255), created: 1 };
+    await store.set("a", slashes);
+    const client = await redis.client();
+    const value = await client.get("cutcache:a");
+    await client.close();
+    assert.match(value!, /\/\//);
+    const spellings = [
+      `{"result":"${value}"}`,
+      `{"result":"${value!.replaceAll("/", "\\/")}"}`,
+      ` { "result" : "${value}" }\n`,
+      `{"id":1,"result":"${value}"}`,
+    ];
+    for (const spelling of spellings) {
+      gateway.fault = () => new Response(spelling, { headers: { "Content-Type": "application/json" } });
+      assert.deepEqual(await store.get("a"), slashes, spelling.slice(0, 20));
+    }
+  }));
