@@ -97,7 +97,9 @@ export class BodyIntake {
       this.#count(account, body.length);
       return body;
     }
-    return await joinChunks(request.body ?? [], declared, (bytes, total) => {
+    // Not cancelled where it is refused: what has not been read of it is read all the same before the answer is sent.
+    const chunks = request.body?.values({ preventCancel: true }) ?? [];
+    return await joinChunks(chunks, declared, (bytes, total) => {
       if (total > this.#limits.maxBytes) throw this.#tooLarge();
       this.#count(account, bytes);
     });

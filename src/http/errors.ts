@@ -97,7 +97,7 @@ export function isUnexpected(error: unknown): boolean {
 /** The error as problem details (RFC 9457), for every route that has no dialect of its own. */
 export function problem(c: Context<AppEnv>, error: unknown): Response {
   const { status, code, message: detail, headers } = toHttpError(error);
-  const body = { type: `/docs#${code}`, title: errorCodes[code].title, status, detail, code, job_id: c.var.jobId };
+  const body = { type: `/docs#${code}`, title: errorCodes[code].title, status, detail, code, job_id: c.get("jobId") };
   return c.body(JSON.stringify(body), status, { ...headers, "Content-Type": "application/problem+json" });
 }
 
