@@ -28,6 +28,7 @@ export function renderDocs(document: ApiDocument, origin: string): Html {
         <style>${raw(css)}</style>
       </head>
       <body>
+        <main>
             <h1>${document.info.title} ${document.info.version}</h1>
             <p>${document.info.description} The same, for programs: <a href="/openapi.json">openapi.json</a>.</p>
             <nav>
@@ -43,7 +44,8 @@ export function renderDocs(document: ApiDocument, origin: string): Html {
               }</section>`
             )}
             <section><h2>errors</h2>${errors()}</section>
-          </body>
+          </main>
+      </body>
     </html>
   `;
 }
@@ -57,7 +59,7 @@ function article(document: ApiDocument, operation: Operation, origin: string): H
   return html`<article id="${id}">
       <h3>${heading(operation)}</h3>
       <p>${prose([summary, description].filter(Boolean).join(". "))}</p>
-      <pre>${curlOf(document, operation, origin)}</pre>
+      <pre tabindex="0">${curlOf(document, operation, origin)}</pre>
       ${
     parameters.length > 0 && html`<h4>Parameters</h4>${table(["name", "in", "type", "meaning"], parameters.map(row))}`
   }
@@ -122,7 +124,7 @@ function errors(): Html {
   );
   return html`
     <p>${prose("As `application/problem+json` (RFC 9457), or in the dialect's own shape.")}</p>
-    <div class="scroll">
+    <div class="scroll" tabindex="0">
       <table><tr><th>status</th><th>code</th><th>when</th></tr>${rows}</table>
     </div>
   `;
@@ -130,7 +132,7 @@ function errors(): Html {
 
 function table(head: string[], rows: Html[][]): Html {
   return html`
-    <div class="scroll">
+    <div class="scroll" tabindex="0">
       <table>
           <tr>${head.map((name) => html`<th>${name}</th>`)}</tr>
           ${rows.map((cells) => html`<tr>${cells.map((cell) => html`<td>${cell}</td>`)}</tr>`)}

@@ -1,5 +1,8 @@
 import type { Logger } from "@logtape/logtape";
 import type { Context, MiddlewareHandler } from "hono";
+import { routePath } from "hono/route";
+import type { Observer } from "../telemetry/observer.ts";
+import { addHeaders, completeHeaders, type HeaderFields } from "./answer.ts";
 import { isUnexpected } from "./errors.ts";
 
 /** What every handler finds in its context. */
@@ -13,17 +16,25 @@ export interface AppEnv {
     logger: Logger;
     /** Whether the request has passed the guard. */
     admitted?: boolean;
+    /** Headers that every answer has, and those that only the answer to this request has; see `answer.ts`. */
+    commonHeaders?: HeaderFields;
+    ownHeaders?: HeaderFields;
+    /** The answer where it has them already. */
+    answer?: Response;
   };
 }
 
 /** Paths that a probe asks each second; their lines are kept for `LOG_LEVEL=debug`. */
-const PROBED = new Set(["/health"]);
+const PROBED = new Set(["/health", "/livez", "/readyz", "/metrics"]);
 
 /** Ids of others that are taken over: nothing that could break a log line. */
 const REQUEST_ID = /^[\w.-]{1,64}$/;
 
-/** Gives each request a job id, or takes over the one it brings, and logs when it starts and ends. */
-export function job(logger: Logger): MiddlewareHandler<AppEnv> {
+/** Gives each request a job id, or takes over the one it brings, and tells log and observer when it starts and ends. */
+export function job(
+  logger: Logger,
+  observer: Pick<Observer, "requestBegan" | "requestEnded">,
+): MiddlewareHandler<AppEnv> {
   return async function job(c, next) {
     const started = performance.now();
     const given = c.req.header("X-Request-Id");
@@ -35,21 +46,29 @@ export function job(logger: Logger): MiddlewareHandler<AppEnv> {
     c.set("jobId", jobId);
     c.set("logger", jobLogger);
     jobLogger[level]("START {method} {path}", { method: c.req.method, path: c.req.path });
-    // Set before there is a response: Hono would make a stream of its body to change its headers.
-    c.header("X-Request-Id", jobId);
+    addHeaders(c, { "X-Request-Id": jobId });
+    observer.requestBegan();
     await next();
-    const elapsed = Number((performance.now() - started).toFixed(3));
+    completeHeaders(c);
+    const elapsedMs = performance.now() - started;
+    observer.requestEnded({ route: routeOf(c), method: c.req.method, status: c.res.status, elapsedMs });
     jobLogger[level]("END {status}, elapsed_time [ms]: {elapsed_time [ms]}", {
       status: c.res.status,
-      "elapsed_time [ms]": elapsed,
+      "elapsed_time [ms]": Number(elapsedMs.toFixed(3)),
     });
   };
+}
+
+/** The pattern that the request's path fits best; `none` where only middleware sees it. */
+function routeOf(c: Context<AppEnv>): string {
+  const path = routePath(c, -1);
+  return path.endsWith("*") ? "none" : path;
 }
 
 /** Logs an error where it is a fault of ours, with everything that the sender is not told. */
 export function logUnexpected(c: Context<AppEnv>, error: unknown): void {
   if (!isUnexpected(error)) return;
-  c.var.logger.error("unexpected failure: {error}", {
+  c.get("logger").error("unexpected failure: {error}", {
     error: error instanceof Error ? error.stack ?? error.message : String(error),
   });
 }

@@ -1,10 +1,13 @@
+import { getLogger } from "@logtape/logtape";
 import assert from "node:assert/strict";
 import { Hono } from "hono";
 import { crossOrigin, safeHeaders } from "../../src/http/browser.ts";
-import type { AppEnv } from "../../src/http/job.ts";
+import { type AppEnv, job } from "../../src/http/job.ts";
+import { Telemetry } from "../../src/telemetry/telemetry.ts";
 
 function appFor(origins: string[]) {
   const app = new Hono<AppEnv>();
+  app.use(job(getLogger("cutcache"), new Telemetry()));
   app.use(safeHeaders({ embeddable: origins.length > 0 }));
   if (origins.length > 0) app.use(crossOrigin(origins));
   app.get("/image", (c) => c.body(new Uint8Array(10), 200, { Vary: "Accept" }));

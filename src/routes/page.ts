@@ -1,0 +1,98 @@
+import { type Context, Hono } from "hono";
+import { accepts } from "hono/accepts";
+import { getMimeType } from "hono/utils/mime";
+import { z } from "zod";
+import { sha256 } from "../cache/keys.ts";
+import { allowOnly, HttpError } from "../http/errors.ts";
+import { matchesEtag } from "../http/headers.ts";
+import type { AppEnv } from "../http/job.ts";
+import { commonHeaders, describeRoute, header, problems } from "../http/openapi.ts";
+
+export const pagePaths = [
+  describeRoute({
+    method: "get",
+    path: "/page/{file}",
+    summary: "What the page at / is made of",
+    tags: ["service"],
+    request: { params: z.object({ file: z.string().meta({ example: "app.js" }) }) },
+    responses: {
+      200: {
+        description: "A file of the page.",
+        headers: { ...commonHeaders, "ETag": header("Strong; for `If-None-Match`.") },
+        content: {
+          "text/javascript": { schema: z.string() },
+          "text/css": { schema: z.string() },
+          "image/svg+xml": { schema: z.string() },
+        },
+      },
+      304: { description: "The client has it.", headers: commonHeaders },
+      ...problems("not_found"),
+    },
+  }),
+] as const;
+
+/** Everything comes from this server; `blob:` is what the page itself makes of files and answers. */
+const POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self' blob:",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join("; ");
+
+export interface PageRouteOptions {
+  /** The folder of the page's files, `index.html` among them. */
+  pageFolder: URL;
+}
+
+interface PageFile {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly contentType: string;
+  readonly etag: string;
+}
+
+/** The page for people: at `/` where HTML is preferred, its files under `/page/`. Read when somebody asks first. */
+export function pageRoute({ pageFolder }: PageRouteOptions): Hono<AppEnv> {
+  const route = new Hono<AppEnv>();
+  let files: Promise<Map<string, PageFile>> | undefined;
+
+  const serve = async (c: Context<AppEnv>, name: string): Promise<Response> => {
+    // A name is only looked up among those read; it never becomes a path.
+    const file = (await (files ??= readFiles(pageFolder))).get(name);
+    if (file === undefined) throw new HttpError(404, "not_found", "the page has no file of this name");
+    const { bytes, contentType, etag } = file;
+    // Small enough to be asked for each time: a page of one version never runs scripts of another.
+    const headers = { "ETag": `"${etag}"`, "Cache-Control": "no-cache" };
+    if (matchesEtag(c.req.header("If-None-Match"), etag)) return c.body(null, 304, headers);
+    return c.body(bytes, 200, { ...headers, "Content-Type": contentType });
+  };
+
+  route.get("/", async (c, next) => {
+    const supports = ["text/plain", "application/json", "text/html"];
+    if (accepts(c, { header: "Accept", supports, default: "text/plain" }) !== "text/html") return await next();
+    c.header("Vary", "Accept");
+    c.header("Content-Security-Policy", POLICY);
+    return await serve(c, "index.html");
+  });
+
+  route.get("/page/:file", async (c) => await serve(c, c.req.param("file")));
+  route.all("/page/:file", allowOnly("GET", "HEAD"));
+
+  return route;
+}
+
+async function readFiles(folder: URL): Promise<Map<string, PageFile>> {
+  const entries = await Array.fromAsync(Deno.readDir(folder));
+  return new Map(
+    await Promise.all(
+      entries.filter(({ isFile }) => isFile).map(async ({ name }): Promise<[string, PageFile]> => {
+        const bytes = await Deno.readFile(new URL(name, folder));
+        const contentType = getMimeType(name) ?? "application/octet-stream";
+        return [name, { bytes, contentType, etag: (await sha256(bytes)).slice(0, 32) }];
+      }),
+    ),
+  );
+}

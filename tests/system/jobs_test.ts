@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import { discImage } from "../support/images.ts";
+import { TestServer } from "../support/server.ts";
+
+Deno.test("jobs › whoever sent an image is told its place in line, then that it is inferred", async () => {
+  await using server = await TestServer.quick();
+  const send = async (image: Uint8Array<ArrayBuffer>, id: string) => {
+    const response = await server.fetch("/cutouts", { method: "POST", body: image, headers: { "X-Request-Id": id } });
+    assert.equal(response.status, 200);
+    await response.body?.cancel();
+  };
+  const job = async (id: string) => {
+    // Asked without a pause, the server would have less left for the images.
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const response = await server.fetch(`/jobs/${id}`);
+    assert.equal(response.headers.get("Cache-Control"), "no-store");
+    return await response.json() as { state: string; position?: number };
+  };
+  const images = await Promise.all([1, 2, 3].map((seed) => discImage(seed)));
+  const ids = images.map(() => crypto.randomUUID());
+  assert.deepEqual(await job(ids[0]), { state: "unknown" });
+
+  const sent: Promise<void>[] = [];
+  for (const [i, image] of images.entries()) {
+    sent.push(send(image, ids[i]));
+    while ((await job(ids[i])).state === "unknown") { /* it arrives */ }
+  }
+  // One that waits for the same image is as far as that; one whose id could be guessed is not told of.
+  const joiner = crypto.randomUUID();
+  sent.push(send(images[2], joiner), send(images[2], "abc123"));
+  while ((await job(joiner)).state === "unknown") { /* it arrives */ }
+
+  const seen: string[] = [];
+  const done = Promise.withResolvers<void>();
+  Promise.all(sent).then(() => done.resolve(), done.reject);
+  while ((await job(ids[2])).state !== "unknown") {
+    const [last, joined] = await Promise.all([job(ids[2]), job(joiner)]);
+    if (last.state === joined.state) assert.equal(joined.position, last.position);
+    assert.equal((await job("abc123")).state, "unknown");
+    if (last.state === "waiting") assert.ok(last.position! >= 1);
+    const now = `${last.state} ${last.position ?? ""}`.trim();
+    if (now !== seen.at(-1)) seen.push(now);
+  }
+  await done.promise;
+  // Of those before it, one is being inferred at most.
+  assert.match(
+    seen.join(", "),
+    /^(waiting 3, )?waiting 2, waiting 1, inferring(, rendering)?(, unknown)?$/,
+  );
+  assert.equal(await server.inferences(), 3);
+
+  await send(images[0], ids[0]);
+  assert.deepEqual(await job(ids[0]), { state: "unknown" });
+});

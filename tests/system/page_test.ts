@@ -1,0 +1,464 @@
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import type { Locator, Page } from "playwright-core";
+import { decode } from "../../src/inference/decode.ts";
+import { accessibilityFaults, TestBrowser } from "../support/browser.ts";
+import { discImage, fixture } from "../support/images.ts";
+import { compareMasks } from "../support/masks.ts";
+import { RedisServer } from "../support/redis.ts";
+import { TestServer } from "../support/server.ts";
+import { UpstashGateway } from "../support/upstash_gateway.ts";
+
+/** Ignored by git. */
+const SCREENSHOTS = new URL("../../.screenshots/", import.meta.url);
+
+const disc = async (seed: number, name = `disc-${seed}.png`) => ({
+  name,
+  mimeType: "image/png",
+  buffer: Buffer.from(await discImage(seed)),
+});
+const photograph = (name: string) => ({ name, mimeType: "image/jpeg", buffer: Buffer.from(fixture(name)) });
+const notes = { name: "notes.txt", mimeType: "text/plain", buffer: Buffer.from("No picture at all.") };
+
+/** The part of the page that shows the pictures of the session. */
+const gallery = (page: Page): Locator => page.getByRole("region", { name: "This session" }).getByRole("button");
+const source = (page: Page): Promise<string | null> => page.locator("#source").textContent();
+
+/** Resolves once no picture is under way any more. */
+async function settled(page: Page): Promise<void> {
+  // Several inferences on a machine that has much else to do.
+  await page.locator('#gallery [data-state="busy"]').first().waitFor({ state: "detached", timeout: 120_000 });
+  await page.locator('#work:not([data-state="busy"])').waitFor();
+}
+
+async function choose(page: Page, ...files: { name: string; mimeType: string; buffer: Buffer }[]): Promise<void> {
+  await page.locator("#files").setInputFiles(files);
+  await settled(page);
+}
+
+/** Does something that has the cutout made anew, and waits for that. */
+async function rendered(page: Page, change: () => Promise<unknown>): Promise<void> {
+  const before = await page.locator("#after").getAttribute("src");
+  await change();
+  await page.locator(`#after:not([src="${before}"])`).waitFor();
+  await settled(page);
+}
+
+/** The cutout as the page has it: its size, and its alpha row by row. */
+async function alphaOf(page: Page): Promise<{ width: number; height: number; alpha: Uint8Array }> {
+  const [width, height, base64] = await page.evaluate(`(async () => {
+    const image = document.querySelector("#after");
+    await image.decode();
+    const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight);
+    const context = canvas.getContext("2d");
+    context.drawImage(image, 0, 0);
+    const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+    let text = "";
+    for (let at = 3; at < data.length; at += 4) text += String.fromCharCode(data[at]);
+    return [canvas.width, canvas.height, btoa(text)];
+  })()`) as [number, number, string];
+  return { width, height, alpha: Uint8Array.fromBase64(base64) };
+}
+
+/** The requests of a page that bring something. */
+function uploadsOf(page: Page): string[] {
+  const uploads: string[] = [];
+  page.on("request", (request) => {
+    if (request.method() !== "GET") uploads.push(request.url());
+  });
+  return uploads;
+}
+
+/** What the page has said of its pictures since it was asked to note it. */
+async function noted(page: Page): Promise<() => Promise<string[]>> {
+  await page.evaluate(`{
+    globalThis.noted = [];
+    const note = () => {
+      const labels = [...document.querySelectorAll("#gallery button")].map((button) => button.ariaLabel);
+      noted.push(document.querySelector("#progress-words").textContent, ...labels);
+    };
+    new MutationObserver(note).observe(document.body, {
+      subtree: true, childList: true, attributes: true, attributeFilter: ["aria-label"],
+    });
+  }`);
+  return async () => [...new Set(await page.evaluate("noted") as string[])];
+}
+
+Deno.test("page › pictures are cut out in a browser", async (t) => {
+  await using server = await TestServer.start();
+  await using browser = await TestBrowser.start();
+  await Deno.mkdir(SCREENSHOTS, { recursive: true });
+  const screenshot = async (page: Page, name: string) => {
+    await page.screenshot({ path: new URL(`${name}.png`, SCREENSHOTS).pathname, fullPage: true });
+  };
+  const page = await browser.open(server.url);
+  const uploads = uploadsOf(page);
+  let cutout: Awaited<ReturnType<typeof alphaOf>>;
+
+  await t.step("a chosen picture is transparent where the reference says so", async () => {
+    const words = await noted(page);
+    await choose(page, photograph("coffee.jpg"));
+    assert.equal(await source(page), "Inference");
+    const said = (await words()).join("\n");
+    assert.match(said, /^Uploading, \d+ %$/m);
+    assert.match(said, /^Finding the subject$/m);
+    cutout = await alphaOf(page);
+    const reference = await decode(fixture("coffee.rembg-u2netp.mask.png"), { maxPixels: 1e6 });
+    assert.deepEqual([cutout.width, cutout.height], [reference.width, reference.height]);
+    const { meanDifference, intersectionOverUnion } = compareMasks(
+      cutout.alpha,
+      reference.data.filter((_, i) => i % 4 === 0),
+    );
+    assert.ok(meanDifference <= 0.005, `mean difference ${meanDifference}`);
+    assert.ok(intersectionOverUnion >= 0.98, `IoU ${intersectionOverUnion}`);
+    assert.deepEqual([uploads.length, await server.inferences()], [1, 1]);
+    assert.match(await page.locator("#stages").innerText(), /model\s+[\d.]+ m?s/);
+    assert.equal(await page.locator("#timing span").count(), await page.locator("#stages div").count());
+    assert.match(await page.evaluate(`getComputedStyle(document.querySelector("#after")).backgroundImage`), /^conic/);
+    assert.match(await page.locator("#status").innerText(), /^coffee\.jpg: done/);
+    await screenshot(page, "result-light");
+  });
+
+  await t.step("the same picture again is a hit and brings nothing, from memory and from the browser", async () => {
+    for (const expected of ["Memory", "Browser"]) {
+      await choose(page, photograph("coffee.jpg"));
+      assert.equal(await source(page), expected);
+      assert.match(await page.locator("#source-words").innerText(), /was not uploaded/);
+      assert.deepEqual(await alphaOf(page), cutout);
+    }
+    assert.deepEqual([uploads.length, await server.inferences()], [1, 1]);
+  });
+
+  await t.step("another option renders anew without inference, and a known one without an upload", async () => {
+    await rendered(page, () => page.getByLabel("Colour", { exact: true }).check());
+    assert.equal(await source(page), "Mask");
+    assert.ok((await alphaOf(page)).alpha.every((alpha) => alpha === 255), "there is a background");
+    await rendered(page, () => page.getByLabel("Transparent").check());
+    assert.equal(uploads.length, 2);
+
+    await rendered(page, () => page.getByLabel("Crop to the subject").check());
+    const cropped = await alphaOf(page);
+    assert.ok(cropped.width < cutout.width, `${cropped.width} pixels wide`);
+    assert.equal(await page.locator("#split").isVisible(), false, "a slider between two frames would lie");
+    await rendered(page, () => page.getByLabel("Space around it").fill("0"));
+    assert.ok((await alphaOf(page)).width < cropped.width);
+    await rendered(page, () => page.getByLabel("Crop to the subject").uncheck());
+
+    for (const format of ["webp", "jpeg", "png"]) {
+      await rendered(page, () => page.getByLabel("Format").selectOption(format));
+      const download = page.waitForEvent("download");
+      await page.getByRole("link", { name: "Download" }).click();
+      assert.equal((await download).suggestedFilename(), `coffee-cutout.${format}`);
+    }
+    await rendered(page, async () => {
+      await page.getByLabel("Picture", { exact: true }).check();
+      await page.getByLabel("Background picture").setInputFiles(await disc(1));
+    });
+    assert.equal(await source(page), "Mask");
+    assert.ok((await alphaOf(page)).alpha.every((alpha) => alpha === 255), "there is a background");
+    const sent = uploads.length;
+    await rendered(page, () => page.getByLabel("Transparent").check());
+    await rendered(page, () => page.getByLabel("Picture", { exact: true }).check());
+    await rendered(page, () => page.getByLabel("Transparent").check());
+    assert.equal(uploads.length, sent);
+    assert.equal(await server.inferences(), 1);
+  });
+
+  await t.step("several at once wait in line and are told their places, and each is cut out", async () => {
+    const words = await noted(page);
+    await choose(page, ...await Promise.all([2, 3, 4, 6, 7].map((seed) => disc(seed))));
+    assert.equal(await server.inferences(), 6);
+    const said = (await words()).join("\n");
+    assert.match(said, /^disc-\d\.png: Waiting, (next|2nd) in line$/m);
+    for (const place of ["next", "2nd"]) {
+      assert.match(said, new RegExp(`^disc-\\d\\.png: Waiting, ${place} of your pictures to be sent$`, "m"));
+    }
+    assert.deepEqual(
+      (await gallery(page).evaluateAll((buttons) => buttons.map((button) => button.ariaLabel))).slice(0, 5),
+      [7, 6, 4, 3, 2].map((seed) => `disc-${seed}.png: Done`),
+    );
+  });
+
+  await t.step("one that changes its mind in line keeps its place, and is made once", async () => {
+    const words = await noted(page);
+    const sent = uploads.length;
+    const held = Promise.withResolvers<void>();
+    await page.route("**/cutouts", async (route) => {
+      await held.promise;
+      await route.continue();
+    });
+    let name: string;
+    try {
+      await page.locator("#files").setInputFiles(await Promise.all([8, 9, 10, 11, 12].map((seed) => disc(seed))));
+      // Another one behind it, so that there is a place to lose.
+      await gallery(page).and(page.getByLabel("Waiting, 2nd of your")).waitFor();
+      await gallery(page).and(page.getByLabel("Waiting, next of your")).click();
+      name = await page.locator("#name").innerText();
+      await page.getByLabel("Colour", { exact: true }).check();
+      // The page has seen that by then.
+      await page.evaluate("new Promise((resolve) => setTimeout(resolve))");
+      assert.equal(await page.locator("#progress-words").innerText(), "Waiting, next of your pictures to be sent");
+    } finally {
+      held.resolve();
+      await settled(page);
+      await page.unroute("**/cutouts");
+    }
+    assert.equal(await source(page), "Inference");
+    assert.ok((await alphaOf(page)).alpha.every((alpha) => alpha === 255), "there is a background");
+    assert.ok(!(await words()).includes(`${name}: Waiting, 2nd of your pictures to be sent`), name);
+    assert.deepEqual([uploads.length - sent, await server.inferences()], [5, 11]);
+    await rendered(page, () => page.getByLabel("Transparent").check());
+  });
+
+  await t.step("one that changes its mind while it is inferred costs one inference", async () => {
+    await page.locator("#files").setInputFiles([await disc(5)]);
+    await page.getByText("Finding the subject", { exact: true }).waitFor();
+    await page.getByLabel("Colour", { exact: true }).check();
+    await page.locator("#source", { hasText: "Mask" }).waitFor();
+    await settled(page);
+    assert.equal(await server.inferences(), 12);
+    await rendered(page, () => page.getByLabel("Transparent").check());
+  });
+
+  await t.step("what is dropped or pasted is taken, and what is no file is answered in words", async () => {
+    const bring = (type: "drop" | "paste", bytes: Uint8Array | undefined) =>
+      page.evaluate(([type, base64]) => {
+        // deno-lint-ignore no-explicit-any -- of the browser, not of Deno.
+        const { DataTransfer, ClipboardEvent, DragEvent, document } = globalThis as any;
+        const data = new DataTransfer();
+        if (base64) data.items.add(new File([Uint8Array.fromBase64(base64)], "image.png", { type: "image/png" }));
+        const init = { bubbles: true, clipboardData: data, dataTransfer: data };
+        document.body.dispatchEvent(type === "drop" ? new DragEvent(type, init) : new ClipboardEvent(type, init));
+      }, [type, bytes?.toBase64()] as const);
+    const known = await discImage(2);
+    for (const [type, name] of [["drop", /^image\.png: Done$/], ["paste", /^pasted-\d{6}\.png: Done$/]] as const) {
+      await bring(type, known);
+      await settled(page);
+      assert.match((await gallery(page).first().getAttribute("aria-label"))!, name);
+      await bring(type, undefined);
+      assert.match(await page.locator("#notice").innerText(), /(no file|no picture)/);
+    }
+    assert.equal(await server.inferences(), 12);
+  });
+
+  await t.step("a picture is taken with the camera, one however often the button is pressed", async () => {
+    const before = await gallery(page).count();
+    const take = page.getByRole("button", { name: "Take a picture" });
+    for (let press = 0; press < 3; press++) await take.dispatchEvent("click");
+    await page.locator("#viewfinder").evaluate(async (video) => {
+      // deno-lint-ignore no-explicit-any -- of the browser, not of Deno.
+      while ((video as any).videoWidth === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+    });
+    await page.getByRole("button", { name: "Take it" }).click();
+    await page.locator("#name", { hasText: "camera-" }).waitFor();
+    await settled(page);
+    assert.equal(await source(page), "Inference");
+    assert.equal(await gallery(page).count(), before + 1);
+  });
+
+  await t.step("a cutout is copied as PNG whatever its format, and can be pasted wherever the focus is", async () => {
+    await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
+    await rendered(page, () => page.getByLabel("Format").selectOption("webp"));
+    await page.getByRole("button", { name: "Copy" }).click();
+    await page.getByText("Copied the cutout to the clipboard.").waitFor();
+    const types = await page.evaluate("navigator.clipboard.read().then(([item]) => item.types)");
+    assert.deepEqual(types, ["image/png"]);
+    await rendered(page, () => page.getByLabel("Format").selectOption("png"));
+    await page.locator("#split").focus();
+    await page.keyboard.press("Control+v");
+    await page.getByRole("heading", { name: /^pasted-\d{6}\.png$/ }).waitFor();
+    await settled(page);
+  });
+
+  await t.step("without crypto.subtle, as on plain http, a picture is sent and nothing is amiss", async () => {
+    const plain = await browser.open(server.url.replace("127.0.0.1", "plain.test"));
+    assert.equal(await plain.evaluate("crypto.subtle"), undefined);
+    const sent = uploadsOf(plain);
+    await choose(plain, photograph("coffee.jpg"));
+    assert.match((await source(plain))!, /^(Memory|SQLite)$/);
+    assert.deepEqual(await alphaOf(plain), cutout);
+    // The answer has told its digest.
+    await rendered(plain, () => plain.getByLabel("Colour", { exact: true }).check());
+    assert.equal(sent.length, 1);
+    for (const name of ["Copy", "Take a picture"]) {
+      assert.equal(await plain.getByRole("button", { name }).isVisible(), false, name);
+    }
+    await plain.context().close();
+  });
+
+  await t.step("a browser that keeps nothing for pages shows the page all the same", async () => {
+    const forgetful = await browser.open(server.url);
+    await forgetful.addInitScript(`Object.defineProperty(globalThis, "sessionStorage", {
+      get() { throw new DOMException("denied", "SecurityError"); },
+    })`);
+    await forgetful.reload();
+    await choose(forgetful, photograph("coffee.jpg"));
+    assert.equal(await source(forgetful), "Memory");
+    await forgetful.context().close();
+  });
+
+  await t.step("all can be done with the keyboard, and one sees where it is", async () => {
+    const keyed = await browser.open(server.url);
+    const focused = async () => {
+      const [name, outlined] = await keyed.evaluate(`(() => {
+        const element = document.activeElement;
+        const divider = getComputedStyle(document.querySelector(".divider"), "::after");
+        const { outlineStyle } = element.id === "split" ? divider : getComputedStyle(element);
+        return [element.id || element.ariaLabel || element.textContent, outlineStyle !== "none"];
+      })()`) as [string, boolean];
+      return { name, outlined };
+    };
+    const tabTo = async (wanted: string) => {
+      for (let presses = 0; presses < 30; presses++) {
+        await keyed.keyboard.press("Tab");
+        const { name, outlined } = await focused();
+        if (name !== "" && name !== "BODY") assert.ok(outlined, `${name} shows no focus`);
+        if (name === wanted) return;
+      }
+      assert.fail(`${wanted} is not reached`);
+    };
+    const chooser = keyed.waitForEvent("filechooser");
+    await tabTo("choose");
+    await keyed.keyboard.press("Enter");
+    await (await chooser).setFiles([photograph("coffee.jpg"), await disc(2)]);
+    await settled(keyed);
+    await tabTo("split");
+    for (let i = 0; i < 10; i++) await keyed.keyboard.press("ArrowRight");
+    assert.equal(await keyed.locator("#split").getAttribute("aria-valuetext"), "60 % original, 40 % cutout");
+    const clip = await keyed.evaluate(`getComputedStyle(document.querySelector(".before")).clipPath`);
+    assert.equal(clip, "inset(0px 40% 0px 0px)");
+    await tabTo("download");
+    await tabTo("copy");
+    await tabTo("crop");
+    await rendered(keyed, () => keyed.keyboard.press("Space"));
+    await tabTo("format");
+    await tabTo("disc-2.png: Done");
+    await keyed.keyboard.press("Enter");
+    assert.equal(await keyed.getByRole("heading", { level: 2 }).first().innerText(), "disc-2.png");
+    // Arrows choose among the backgrounds, there and back: no field takes the focus from them.
+    await keyed.getByLabel("Transparent").focus();
+    for (const [key, chosen] of [["Down", "colour"], ["Down", "picture"], ["Up", "colour"], ["Up", "none"]]) {
+      await keyed.keyboard.press(`Arrow${key}`);
+      assert.equal(await keyed.evaluate("document.activeElement.value"), chosen);
+    }
+    await settled(keyed);
+    await keyed.context().close();
+  });
+
+  await t.step("a text file is refused in words, with what to do", async () => {
+    assert.deepEqual(browser.errors, []);
+    await choose(page, notes);
+    const failure = page.locator("#failure");
+    assert.match(await failure.innerText(), /This is no picture that can be read\s+Choose a picture: JPEG, .*TIFF/);
+    assert.match(await failure.innerText(), /The server says: the bytes are no image/);
+    assert.equal(await page.getByRole("button", { name: "Try again" }).isVisible(), false);
+    assert.match(await page.locator("#status").innerText(), /^notes\.txt: This is no picture/);
+    // Browsers report every refusal.
+    assert.deepEqual(browser.errors.splice(0), [
+      `Failed to load resource: the server responded with a status of 400 (Bad Request) ${uploads.at(-1)}`,
+    ]);
+  });
+  await page.context().close();
+
+  await t.step("accessible in every state, light and dark, wide and narrow", async () => {
+    for (const width of [1280, 360]) {
+      const view = await browser.open(server.url, { viewport: { width, height: 800 } });
+      const check = async (state: string) => {
+        for (const colorScheme of ["light", "dark"] as const) {
+          await view.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+          assert.deepEqual(await accessibilityFaults(view), [], `${state}, ${colorScheme}, ${width} px`);
+          await screenshot(view, `${state}-${colorScheme}-${width}`);
+        }
+        assert.equal(await view.evaluate("document.documentElement.scrollWidth"), width, state);
+      };
+      await check("empty");
+      await choose(view, photograph("coffee.jpg"));
+      await check("result");
+      await rendered(view, () => view.getByLabel("Crop to the subject").check());
+      await check("cropped");
+      await view.getByLabel("Picture", { exact: true }).check();
+      await check("background");
+      const held = Promise.withResolvers<void>();
+      await view.route("**/cutouts/*", async (route) => {
+        await held.promise;
+        await route.continue();
+      });
+      await view.getByLabel("Finer edge").check();
+      await view.getByText("Asking whether the server knows it").waitFor();
+      await check("busy");
+      held.resolve();
+      await settled(view);
+      await view.getByRole("button", { name: "Take a picture" }).click();
+      await view.getByRole("dialog").waitFor();
+      await check("camera");
+      await view.keyboard.press("Escape");
+      assert.equal(await view.evaluate("document.activeElement.id"), "take");
+      await choose(view, notes);
+      browser.errors.splice(0);
+      await check("error");
+      await view.context().close();
+    }
+  });
+
+  await t.step("/docs is accessible too", async () => {
+    const docs = await browser.open(`${server.url}/docs`, { viewport: { width: 360, height: 800 } });
+    for (const colorScheme of ["light", "dark"] as const) {
+      await docs.emulateMedia({ colorScheme });
+      assert.deepEqual(await accessibilityFaults(docs), [], colorScheme);
+    }
+    assert.equal(await docs.evaluate("document.documentElement.scrollWidth"), 360);
+  });
+
+  assert.deepEqual(browser.errors, []);
+  assert.deepEqual(browser.elsewhere, []);
+});
+
+Deno.test("page › tokens, limits, what another server made and a server that is gone are told in words", async () => {
+  await using redis = await RedisServer.start();
+  await using gateway = await UpstashGateway.start({ redisUrl: redis.url });
+  const redisSettings = { UPSTASH_REDIS_REST_URL: gateway.url, UPSTASH_REDIS_REST_TOKEN: gateway.token };
+  // Two processes share few cores: that deadline is not what this is about.
+  const shared = { ...redisSettings, CACHE_TIMEOUT_MS: "5000" };
+  const server = await TestServer.start({ ...shared, API_TOKENS: "a-token-of-a-client", RATE_LIMIT: "4/1m" });
+  await using _ = { [Symbol.asyncDispose]: () => server.stop().then(() => {}) };
+  await using browser = await TestBrowser.start();
+  const page = await browser.open(server.url);
+  const failure = page.locator("#failure");
+
+  await choose(page, await disc(1));
+  assert.match(await failure.innerText(), /This server wants an access token\s+Enter the one/);
+  assert.deepEqual(await accessibilityFaults(page), []);
+  await page.getByLabel("Access token").fill("another-token");
+  await page.getByRole("button", { name: "Use it" }).click();
+  await page.getByText("This server does not take that token", { exact: true }).waitFor();
+  await page.getByLabel("Access token").fill("a-token-of-a-client");
+  await page.getByRole("button", { name: "Use it" }).click();
+  assert.equal(await page.evaluate("document.activeElement.id"), "name", "the button is gone, the focus is not");
+  await page.locator("#source", { hasText: "Inference" }).waitFor();
+  assert.equal(await failure.isVisible(), false);
+
+  // Two requests each: one asks, one brings the picture.
+  await choose(page, await disc(2));
+  await choose(page, await disc(3));
+  assert.match(await failure.innerText(), /more than this server allows\s+Try again in \d+ seconds\./);
+  assert.ok(await page.getByRole("button", { name: "Try again" }).isVisible());
+
+  await using other = await TestServer.start({ ...shared, MAX_BODY_BYTES: "200000" });
+  const sibling = await browser.open(other.url);
+  await choose(sibling, await disc(1));
+  assert.equal(await source(sibling), "Redis", "the page tells that another server made it");
+  await choose(sibling, { name: "large.jpg", mimeType: "image/jpeg", buffer: Buffer.alloc(300_000) });
+  assert.match(
+    await sibling.locator("#failure").innerText(),
+    /too large to send\s+Make it smaller.*\s+The server says: the body is larger than 200 KB/,
+  );
+
+  await server.stop();
+  await page.getByRole("button", { name: "Try again" }).click();
+  await page.getByText("The server cannot be reached", { exact: true }).waitFor();
+  assert.match(await failure.innerText(), /Check the connection, then try again/);
+  await page.context().setOffline(true);
+  await page.getByRole("button", { name: "Try again" }).click();
+  await page.getByText("You are offline", { exact: true }).waitFor();
+  assert.deepEqual(browser.elsewhere, []);
+});
