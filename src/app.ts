@@ -9,23 +9,32 @@ import { type Described, documentOf } from "./http/openapi.ts";
 import { aboutPaths, aboutRoute, type AboutRouteOptions } from "./routes/about.ts";
 import { cachePaths, cacheRoute, type CacheRouteOptions } from "./routes/cache.ts";
 import { cutoutsPaths, cutoutsRoute, type CutoutsRouteOptions } from "./routes/cutouts.ts";
+import { jobsPaths, jobsRoute } from "./routes/jobs.ts";
+import { metricsPaths, metricsRoute, type MetricsRouteOptions } from "./routes/metrics.ts";
 import { openapiPaths, openapiRoute } from "./routes/openapi.ts";
+import { pagePaths, pageRoute, type PageRouteOptions } from "./routes/page.ts";
 import { predictPaths, predictRoute, type PredictRouteOptions } from "./routes/predict.ts";
+import { probesPaths, probesRoute, type ProbesRouteOptions } from "./routes/probes.ts";
 import { rembgPaths, rembgRoute, type RembgRouteOptions } from "./routes/rembg.ts";
 import { removebgRoute, type RemovebgRouteOptions } from "./routes/removebg.ts";
 import { removebgPaths } from "./routes/removebg/paths.ts";
+import type { Telemetry } from "./telemetry/telemetry.ts";
 
 export interface AppParts
   extends
     AboutRouteOptions,
+    PageRouteOptions,
     PredictRouteOptions,
     CutoutsRouteOptions,
     RembgRouteOptions,
     RemovebgRouteOptions,
-    CacheRouteOptions {
+    CacheRouteOptions,
+    ProbesRouteOptions,
+    MetricsRouteOptions {
   admission: Omit<AdmissionOptions, "adminToken">;
   /** Origins whose pages may ask; `*` is all. */
   corsOrigins: readonly string[];
+  telemetry: Telemetry;
   logger: Logger;
   /** Where there is none, no image is fetched from an address. */
   imageUrls?: ImageFetcher;
@@ -35,11 +44,15 @@ export interface AppParts
 const described = [
   ...predictPaths,
   ...cutoutsPaths,
+  ...jobsPaths,
   ...rembgPaths,
   ...removebgPaths,
   ...cachePaths,
   ...aboutPaths,
+  ...probesPaths,
+  ...metricsPaths,
   ...openapiPaths,
+  ...pagePaths,
 ] as const;
 
 /** For typed clients: `hc<AppType>(address)` of `hono/client`. */
@@ -48,17 +61,21 @@ export type AppType = Described<typeof described>;
 /** The HTTP application. It is given its parts and an execution context (`app.fetch(request, info, context)`). */
 export function createApp(parts: AppParts): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
-  app.use(job(parts.logger));
+  app.use(job(parts.logger, parts.telemetry));
   app.use(safeHeaders({ embeddable: parts.corsOrigins.length > 0 }));
   if (parts.corsOrigins.length > 0) app.use(crossOrigin(parts.corsOrigins));
 
+  // First: of `/`, which it shares with the greeting, it takes what browsers ask.
+  app.route("/", pageRoute(parts));
   app.route("/", aboutRoute(parts));
+  app.route("/", jobsRoute(parts));
+  app.route("/", probesRoute(parts));
   // All that costs work or tells of images: a test asks every route that is not among the open ones without a token.
   // Where everybody is let in there is none: one more handler on the way costs a memory hit a quarter of its time.
   const { apiTokens, rateLimiter } = parts.admission;
   const open = apiTokens.length === 0 && rateLimiter === undefined;
   const guard = open ? undefined : admission({ ...parts.admission, adminToken: parts.adminToken });
-  const dialects = [predictRoute, cutoutsRoute, rembgRoute, removebgRoute, cacheRoute];
+  const dialects = [predictRoute, cutoutsRoute, rembgRoute, removebgRoute, cacheRoute, metricsRoute];
   for (const dialect of dialects) {
     app.route("/", guard === undefined ? dialect(parts) : guarded(dialect(parts), guard));
   }

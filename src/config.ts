@@ -19,6 +19,8 @@ const token = z.string().min(16, "has fewer than 16 characters").regex(
   "has characters that no header can carry",
 ).transform((text) => new SecretToken(text));
 
+const modelName = z.string().regex(/^[\w.-]+$/, "is no name of a model");
+
 /** In milliseconds. */
 const TIME_UNITS: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
@@ -79,10 +81,23 @@ export const settings = z.object({
     "Redis over the Upstash REST protocol: address of Upstash or serverless-redis-http.",
   ),
   UPSTASH_REDIS_REST_TOKEN: z.string().optional().describe("Token for it."),
-  MODEL_PATH: z.string().optional().describe("ONNX file of the default model; default: `static/model.onnx`."),
-  MODEL_MANIFEST: z.string().optional().describe("Its manifest; default: `static/model.json`."),
-  MODELS: list().pipe(z.array(z.string().regex(/^[\w.-]+$/, "is not a list of names"))).describe(
-    "Further models that a request may name, separated by commas; `deno task model pull NAME` fetches one.",
+  CDN_PURGE_URL: z.union([z.literal("off"), z.url({ protocol: /^https?$/ })], "is neither an address nor `off`")
+    .default("http://cache.localhost/invalidate/http").describe(
+      'Where `DELETE /cache` has a CDN forget as well, by `{"tags": […]}`: Deno Deploy\'s by default, silently where none answers; `off`: nowhere.',
+    ),
+  MODEL: modelName.default("u2netp").describe(
+    "The model where a request names none: `u2netp`, `u2netp-fast`, `u2netp-rank32`, or another of `static/models/`.",
+  ),
+  MODEL_PATH: z.string().optional().describe("ONNX file of a model to serve in the place of `MODEL`."),
+  MODEL_MANIFEST: z.string().optional().describe("Its manifest; the two go together."),
+  MODELS: list().pipe(z.array(modelName)).describe(
+    "Further models of `static/models/`, loaded at the start, separated by commas; the three above are loaded when a request names them.",
+  ),
+  INFERENCE_MODE: z.enum(["auto", "worker", "inline"]).default("auto").describe(
+    "Where images are worked at: in workers (`worker`), or on the main thread (`inline`), where requests wait for each other and nothing is sandboxed; `auto`: in workers wherever there are any.",
+  ),
+  INFERENCE_BACKEND: z.enum(["wasm", "native", "auto"]).default("wasm").describe(
+    "ONNX Runtime's build: `wasm`, or `native`, which `deno task start:native` is allowed to load; `auto`: native where it loads.",
   ),
   INFERENCE_THREADS: integer(1, 64).optional().describe(
     "Threads of one inference; default: as many as there are cores.",
@@ -119,8 +134,11 @@ export const settings = z.object({
   DRAIN_SECONDS: integer(0).default(30).describe(
     "How long SIGTERM and SIGINT wait for requests and pending cache writes, in seconds.",
   ),
+  DRAIN_DELAY_SECONDS: integer(0).default(0).describe(
+    "How long requests are still taken after SIGTERM and SIGINT while `/readyz` says not ready, in seconds, for load balancers that need the time.",
+  ),
   API_TOKENS: list().pipe(z.array(token)).describe(
-    "Tokens of at least 16 characters, separated by commas, as bearer or `X-Api-Key`: while there are any, all but `/`, `/health`, `/metadata` and the documentation needs one.",
+    "Tokens of at least 16 characters, separated by commas, as bearer or `X-Api-Key`: while there are any, all but `/`, `/health`, `/livez`, `/readyz`, `/metadata`, `/jobs/{id}` and the documentation needs one.",
   ),
   RATE_LIMIT: rate.optional().describe(
     "Requests that one token, or else one address, may send in a window: `10/1s`, `60/1m`, `1000/1h`; more are answered 429 with `Retry-After`. Instances that share a Redis count together.",
@@ -132,7 +150,7 @@ export const settings = z.object({
     "Origins whose pages may use the API, separated by commas, such as `https://example.com`; `*` is all. Pages of every origin may then show the images.",
   ),
   ADMIN_TOKEN: token.optional().describe(
-    "Token for `/cache`, as bearer or `X-Api-Key`; while none is set, everybody may read there and nobody delete.",
+    "Token for `/cache`, and with `API_TOKENS` for `/metrics`, as bearer or `X-Api-Key`; while none is set, everybody may read there and nobody delete.",
   ),
   LOG_FORMAT: z.enum(["auto", "text", "json"]).default("auto").describe(
     "`text` lines, or one `json` object a line; `auto`: text on a terminal, else json.",
@@ -166,6 +184,9 @@ export function readConfig(environment: (name: string) => string | undefined): C
   const credentials = [config.UPSTASH_REDIS_REST_URL, config.UPSTASH_REDIS_REST_TOKEN].filter(Boolean).length;
   if (credentials === 1 || (credentials === 0 && config.CACHE_STORE === "upstash")) {
     throw new Error("Redis over REST needs both UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN");
+  }
+  if (Boolean(config.MODEL_PATH) !== Boolean(config.MODEL_MANIFEST)) {
+    throw new Error("a model of your own needs both MODEL_PATH and MODEL_MANIFEST");
   }
   return config;
 }

@@ -1,4 +1,5 @@
 import { configure, getStreamSink, getTextFormatter, type LogRecord } from "@logtape/logtape";
+import { activeSpanIds } from "./telemetry/trace.ts";
 
 export type LogLevel = "debug" | "info" | "warning" | "error";
 
@@ -19,8 +20,11 @@ const textLine = getTextFormatter({
   timestamp: "time",
   level: "full",
   value: "bare",
-  format: ({ timestamp, level, message, record: { properties: { job_id } } }) =>
-    `${timestamp} ${level}${job_id === undefined ? "" : ` job_id: ${job_id}`} ${message}`,
+  format: ({ timestamp, level, message, record: { properties: { job_id } } }) => {
+    const { trace_id } = activeSpanIds() ?? {};
+    const ids = Object.entries({ job_id, trace_id }).filter(([, id]) => id !== undefined);
+    return `${timestamp} ${level}${ids.map(([name, id]) => ` ${name}: ${id}`).join("")} ${message}`;
+  },
 });
 
 const message = getTextFormatter({ value: "bare", format: ({ message }) => message });
@@ -28,5 +32,5 @@ const message = getTextFormatter({ value: "bare", format: ({ message }) => messa
 function jsonLine(record: LogRecord): string {
   const { timestamp, level, properties } = record;
   const time = new Date(timestamp).toISOString();
-  return JSON.stringify({ time, level, message: message(record).trimEnd(), ...properties }) + "\n";
+  return JSON.stringify({ time, level, message: message(record).trimEnd(), ...properties, ...activeSpanIds() }) + "\n";
 }

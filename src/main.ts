@@ -1,27 +1,20 @@
-import { dispose, getLogger, type Logger } from "@logtape/logtape";
-import denoJson from "../deno.json" with { type: "json" };
-import { createApp } from "./app.ts";
-import { GuardedStore } from "./cache/guard.ts";
-import { MemoryStore } from "./cache/memory.ts";
-import { openSqliteStore } from "./cache/sqlite.ts";
-import { TieredStore } from "./cache/tiered.ts";
-import { UpstashStore } from "./cache/upstash.ts";
+import { getLogger } from "@logtape/logtape";
 import { type Config, readConfig } from "./config.ts";
-import { DeferredWork } from "./deferred.ts";
 import { Engine } from "./inference/engine.ts";
 import { loadModel, type Model } from "./inference/manifest.ts";
+import { ortModule } from "./inference/ort_module.ts";
+import { keepMemoryLean } from "./lean_memory.ts";
 import { configureLogging } from "./log.ts";
-import { BodyIntake } from "./http/body.ts";
-import type { ImageFetcher } from "./http/image_urls.ts";
-import type { RateLimiter } from "./http/rate_limit.ts";
-import { Predictor } from "./predictor.ts";
-
-/** In seconds; as long as anything is kept by caches (RFC 9111, section 5.3, of its time). */
-const ONE_YEAR = 31_536_000;
-
-const WARM_UP_AFTER_MS = 200;
+import { Telemetry } from "./telemetry/telemetry.ts";
 
 const STATIC = new URL("../static/", import.meta.url);
+
+/** The models that every server has, with where they lie below `static/`, without `.onnx`. */
+const SHIPPED_MODELS = new Map([
+  ["u2netp", "model"],
+  ["u2netp-fast", "models/u2netp-fast"],
+  ["u2netp-rank32", "models/u2netp-rank32"],
+]);
 
 async function main(): Promise<void> {
   const config = readConfig((name) => Deno.env.get(name));
@@ -29,200 +22,54 @@ async function main(): Promise<void> {
   await configureLogging({ format, level: config.LOG_LEVEL });
   const logger = getLogger("cutcache");
 
-  const models = await loadModels(config);
-  const [model] = models;
+  const lean = keepMemoryLean();
+  // There is a core free for it until the workers start.
+  if (config.INFERENCE_BACKEND === "wasm") ortModule();
+  const { models, onDemand } = await loadModels(config);
+  const telemetry = new Telemetry();
   const engine = new Engine({
     models,
+    modelsOnDemand: onDemand,
+    mode: config.INFERENCE_MODE,
+    backend: config.INFERENCE_BACKEND,
     threads: config.INFERENCE_THREADS ?? navigator.hardwareConcurrency,
     workers: config.INFERENCE_WORKERS,
     limits: { maxPixels: config.MAX_PIXELS },
     timeoutMs: config.INFERENCE_TIMEOUT_MS,
     queueLimit: config.QUEUE_LIMIT,
     logger,
+    observer: telemetry,
   });
-  await engine.ready();
-
-  const durable = await openDurableStore(config, logger);
-  const ttlSeconds = config.CACHE_TTL_SECONDS;
-  const memory = new MemoryStore({
-    maxBytes: config.CACHE_MAX_BYTES,
-    ...(durable
-      ? { ttlSeconds: Math.min(config.CACHE_LOCAL_TTL_SECONDS, ttlSeconds || Infinity) }
-      : { ttlSeconds, slidingTtl: config.CACHE_SLIDING_TTL }),
-  });
-  const cache = new TieredStore(memory, durable);
-  const deferred = new DeferredWork(logger);
-  const predictor = new Predictor({
-    cache,
+  lean.trimWhile(() => engine.status().running > 0);
+  // Loaded while the workers start.
+  const { serve } = await import("./serve.ts");
+  await serve({
+    config,
+    models: [...models, ...onDemand],
     engine,
-    keyBy: config.CACHE_KEY,
-    leaseMs: config.CACHE_LEASE_MS,
-    leaseWaitMs: config.INFERENCE_TIMEOUT_MS,
-  });
-  const app = createApp({
-    appVersion: denoJson.version,
-    models,
-    store: cache.name,
-    engineStatus: () => engine.status(),
-    storeHealth: () => durable?.health(),
-    deferred,
-    predictor,
-    cache,
-    adminToken: config.ADMIN_TOKEN,
-    maxAgeSeconds: ttlSeconds || ONE_YEAR,
-    imageUrls: await imageFetcher(config),
-    needsToken: config.API_TOKENS.length > 0,
-    bodies: new BodyIntake({
-      maxBytes: config.MAX_BODY_BYTES,
-      maxPendingBytes: config.MAX_PENDING_BYTES,
-      timeoutMs: config.BODY_TIMEOUT_MS,
-    }),
-    admission: {
-      apiTokens: config.API_TOKENS,
-      rateLimiter: await rateLimiterOf(config, logger),
-      trustedProxies: config.TRUST_PROXY,
-    },
-    corsOrigins: config.CORS_ORIGINS,
-    logger,
-  });
-
-  const server = Deno.serve({
-    hostname: config.HOST,
-    port: config.PORT,
-    onListen: ({ hostname, port }) => {
-      const host = hostname === "0.0.0.0" || hostname === "::" ? "localhost" : hostname;
-      const address = `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
-      logger.info("Cutcache {version} listens on {address}, model {model}, store {store}", {
-        version: denoJson.version,
-        address,
-        model: model.manifest.name,
-        store: cache.name,
-      });
-      console.error(`\nTry it, in another terminal in this folder:\n\n  ${exampleRequest(address)}\n`);
-    },
-  }, (request, info) => app.fetch(request, info, deferred));
-
-  // A request that has been waiting for the start goes first, and is the first run itself.
-  setTimeout(() => {
-    engine.warmUp().catch((error) => logger.warn("a first run of the model failed: {error}", { error: error.message }));
-  }, WARM_UP_AFTER_MS);
-
-  const signal = await firstSignal("SIGINT", "SIGTERM");
-  logger.info("{signal}: finishing requests and {pending} pending writes", { signal, pending: deferred.pending });
-  const drained = (async () => {
-    await server.shutdown();
-    await deferred.settled();
-    return true;
-  })();
-  const inTime = await Promise.race([drained, after(config.DRAIN_SECONDS * 1000, false)]);
-  if (!inTime) {
-    logger.error("gave up after {seconds} s with {pending} writes pending", {
-      seconds: config.DRAIN_SECONDS,
-      pending: deferred.pending,
-    });
-  }
-  engine.close();
-  cache.close();
-  logger.info("stopped");
-  await dispose();
-  Deno.exit(inTime ? 0 : 1);
-}
-
-/** The default model first, then those named by `MODELS`, each from its pair of files in `static/models/`. */
-async function loadModels({ MODEL_PATH, MODEL_MANIFEST, MODELS }: Config): Promise<[Model, ...Model[]]> {
-  const first = await loadModel(
-    MODEL_PATH ?? new URL("model.onnx", STATIC),
-    MODEL_MANIFEST ?? new URL("model.json", STATIC),
-  );
-  const others = await Promise.all(
-    MODELS.map((name) => loadModel(new URL(`models/${name}.onnx`, STATIC), new URL(`models/${name}.json`, STATIC))),
-  );
-  return [first, ...others];
-}
-
-async function imageFetcher(config: Config): Promise<ImageFetcher | undefined> {
-  if (!config.ALLOW_IMAGE_URLS) return undefined;
-  // Loaded where it is wanted: the start of all others is a little shorter.
-  const [{ PublicImageFetcher }, { AddressPolicy }] = await Promise.all([
-    import("./http/image_fetcher.ts"),
-    import("./http/addresses.ts"),
-  ]);
-  return new PublicImageFetcher({
-    policy: new AddressPolicy(config.IMAGE_URL_NETWORKS),
-    maxBytes: config.MAX_BODY_BYTES,
-    maxPendingBytes: config.MAX_PENDING_BYTES,
-    timeoutMs: config.IMAGE_URL_TIMEOUT_MS,
-  });
-}
-
-async function openDurableStore(config: Config, logger: Logger): Promise<GuardedStore | undefined> {
-  const { UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: token } = config;
-  const kind = config.CACHE_STORE === "auto" ? (url ? "upstash" : "sqlite") : config.CACHE_STORE;
-  const timeouts = { readTimeoutMs: config.CACHE_TIMEOUT_MS, writeTimeoutMs: config.CACHE_WRITE_TIMEOUT_MS };
-  const entries = { ttlSeconds: config.CACHE_TTL_SECONDS, slidingTtl: config.CACHE_SLIDING_TTL };
-  if (kind === "memory") return undefined;
-  if (kind === "upstash") {
-    const redis = new UpstashStore({
-      url: url!,
-      token: token!,
-      ...entries,
-      maxValueBytes: config.CACHE_MAX_VALUE_BYTES,
-      ...timeouts,
-    });
-    return new GuardedStore(redis, { ...timeouts, breakMs: config.CACHE_BREAK_MS, logger });
-  }
-  try {
-    await Deno.mkdir(config.CACHE_DIR, { recursive: true });
-    const path = `${config.CACHE_DIR}/cutcache.sqlite`;
-    const sqlite = openSqliteStore({ path, maxBytes: config.CACHE_DISK_BYTES, ...entries }, (aside) => {
-      logger.warn("{path} was damaged; it lies at {aside} and a new one was made", { path, aside });
-    });
-    return new GuardedStore(sqlite, { ...timeouts, breakMs: config.CACHE_BREAK_MS, logger });
-  } catch (error) {
-    throw new Error(
-      `CACHE_DIR=${config.CACHE_DIR} cannot be written: ${(error as Error).message}. ` +
-        "Name another folder, or keep results in memory only with CACHE_STORE=memory.",
-      { cause: error },
-    );
-  }
-}
-
-/** Counts in Redis wherever there is one, whatever the cache's store. */
-async function rateLimiterOf(config: Config, logger: Logger): Promise<RateLimiter | undefined> {
-  const { RATE_LIMIT: rate, UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: token } = config;
-  if (rate === undefined) return undefined;
-  const { RateLimiter } = await import("./http/rate_limit.ts");
-  if (url === undefined || token === undefined) return new RateLimiter(rate);
-  return new RateLimiter(rate, {
-    url,
-    token,
-    timeoutMs: config.CACHE_TIMEOUT_MS,
-    breakMs: config.CACHE_BREAK_MS,
+    telemetry,
+    pageFolder: new URL("page/", STATIC),
     logger,
   });
 }
 
-/** One line of shell that sends a picture of this repository and writes its cutout. */
-function exampleRequest(address: string): string {
-  return `curl -sf --data-binary @tests/fixtures/coffee.jpg ${address}/cutouts -o cutout.png`;
-}
-
-/** Resolves with the first of these signals; a second one ends the process as usual. */
-function firstSignal(...signals: Deno.Signal[]): Promise<Deno.Signal> {
-  return new Promise((resolve) => {
-    const listeners = signals.map((signal) => {
-      const listener = () => {
-        for (const [name, other] of listeners) Deno.removeSignalListener(name, other);
-        resolve(signal);
-      };
-      Deno.addSignalListener(signal, listener);
-      return [signal, listener] as const;
-    });
-  });
-}
-
-function after<T>(milliseconds: number, value: T): Promise<T> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds, value));
+/**
+ * The models to load at the start, the default one first, and those that ship besides, for when a request names them.
+ * @throws {Error} where a file is missing, or is not what its manifest says.
+ */
+async function loadModels(
+  { MODEL, MODEL_PATH, MODEL_MANIFEST, MODELS }: Config,
+): Promise<{ models: [Model, ...Model[]]; onDemand: Model[] }> {
+  const byName = (name: string) => {
+    const path = SHIPPED_MODELS.get(name) ?? `models/${name}`;
+    return loadModel(new URL(`${path}.onnx`, STATIC), new URL(`${path}.json`, STATIC));
+  };
+  const first = await (MODEL_PATH && MODEL_MANIFEST ? loadModel(MODEL_PATH, MODEL_MANIFEST) : byName(MODEL));
+  const taken = new Set([first.manifest.name, ...MODELS]);
+  const others = [...taken].slice(1);
+  const unnamed = [...SHIPPED_MODELS.keys()].filter((name) => !taken.has(name));
+  const [loaded, onDemand] = await Promise.all([others, unnamed].map((names) => Promise.all(names.map(byName))));
+  return { models: [first, ...loaded], onDemand };
 }
 
 try {

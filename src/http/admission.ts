@@ -1,5 +1,6 @@
 import type { Context, Hono, MiddlewareHandler } from "hono";
 import { expandIPv6 } from "hono/utils/ipaddr";
+import { addHeaders } from "./answer.ts";
 import { findToken, type SecretToken, tokenOf } from "./auth.ts";
 import { HttpError } from "./errors.ts";
 import type { AppEnv } from "./job.ts";
@@ -58,10 +59,12 @@ export function guarded<Dialect extends Hono<AppEnv>>(dialect: Dialect, guard: M
 function limit(c: Context<AppEnv>, { rate }: RateLimiter, { allowed, remaining, resetMs, retryMs }: Verdict): void {
   const { requests } = rate;
   const windowSeconds = rate.windowMs / 1000;
-  c.header("RateLimit-Limit", `${requests}`);
-  c.header("RateLimit-Remaining", `${remaining}`);
-  c.header("RateLimit-Reset", `${Math.ceil(resetMs / 1000)}`);
-  c.header("RateLimit-Policy", `${requests};w=${windowSeconds}`);
+  addHeaders(c, {
+    "RateLimit-Limit": `${requests}`,
+    "RateLimit-Remaining": `${remaining}`,
+    "RateLimit-Reset": `${Math.ceil(resetMs / 1000)}`,
+    "RateLimit-Policy": `${requests};w=${windowSeconds}`,
+  });
   if (allowed) return;
   const seconds = Math.ceil(retryMs / 1000);
   const message = `more than ${requests} requests in ${windowSeconds} s; come again in ${seconds} s`;

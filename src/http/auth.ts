@@ -1,4 +1,5 @@
 import { createHash, timingSafeEqual } from "node:crypto";
+import { HttpError } from "./errors.ts";
 
 /** A token of which only the digest is kept, so that no dump of memory holds it. */
 export class SecretToken {
@@ -34,6 +35,14 @@ export function findToken(tokens: readonly SecretToken[], candidate: string | un
 /** The token that a request brings: `Authorization: Bearer …` (RFC 6750, section 2.1) or `X-Api-Key`. */
 export function tokenOf(headers: Headers): string | undefined {
   return /^Bearer +(\S+)$/i.exec(headers.get("Authorization") ?? "")?.[1] ?? headers.get("X-Api-Key") ?? undefined;
+}
+
+/** @throws {HttpError} 401 where the request does not bring the operator's token. */
+export function requireAdmin(headers: Headers, adminToken: SecretToken): void {
+  if (adminToken.equals(tokenOf(headers))) return;
+  throw new HttpError(401, "unauthorized", "send ADMIN_TOKEN as Authorization: Bearer … or X-Api-Key", {
+    "WWW-Authenticate": 'Bearer realm="Cutcache\'s operator"',
+  });
 }
 
 function digest(token: string): Uint8Array {

@@ -19,10 +19,13 @@ const healthSchema = z.object({
   predict_server: z.object({ health: state }),
   engine: z.object({
     health: state,
-    backend: z.enum(["wasm"]),
+    backend: z.enum(["wasm", "native"]),
+    mode: z.enum(["worker", "inline"]).describe("Where images are worked at: in workers, or on the main thread."),
+    sandboxed: z.boolean().describe("Whether what decodes images has no permissions."),
     threads: count,
     workers: count,
     waiting: count.describe("Images in the queue."),
+    queueLimit: count.describe("Images that may wait."),
     running: count,
     inferences: count.describe("Runs of the model for a request, since the start."),
     workerRestarts: count,
@@ -62,13 +65,17 @@ export const aboutPaths = [
   describeRoute({
     method: "get",
     path: "/",
-    summary: "A greeting, in text or JSON by Accept",
+    summary: "A greeting, in text or JSON by Accept; a page for people where that prefers HTML",
     tags: ["service"],
     responses: {
       200: {
-        description: "The greeting.",
+        description: "The greeting, or the page.",
         headers: commonHeaders,
-        content: { "text/plain": { schema: z.string() }, "application/json": { schema: greetingSchema } },
+        content: {
+          "text/plain": { schema: z.string() },
+          "application/json": { schema: greetingSchema },
+          "text/html": { schema: z.string() },
+        },
       },
       ...problems(),
     },

@@ -2,7 +2,8 @@ import { type Context, Hono } from "hono";
 import { z } from "zod";
 import { partsOf } from "../cache/keys.ts";
 import type { TieredStore } from "../cache/tiered.ts";
-import { type SecretToken, tokenOf } from "../http/auth.ts";
+import type { CdnPurger } from "../http/cdn.ts";
+import { requireAdmin, type SecretToken } from "../http/auth.ts";
 import { allowOnly, HttpError } from "../http/errors.ts";
 import type { AppEnv } from "../http/job.ts";
 import { admissionCodes, commonHeaders, describeRoute, problems, tokenSecurity } from "../http/openapi.ts";
@@ -44,7 +45,10 @@ const cacheSchema = z.object({
   })),
 }).meta({ id: "Cache" });
 
-const deletedSchema = z.object({ deleted: count.describe("Entries, in all tiers together.") }).meta({ id: "Deleted" });
+const deletedSchema = z.object({
+  deleted: count.describe("Entries, in all tiers together."),
+  purged: z.boolean().describe("Whether a CDN in front has forgotten them as well."),
+}).meta({ id: "Deleted" });
 
 const headers = {
   ...commonHeaders,
@@ -104,15 +108,16 @@ export interface CacheRouteOptions {
   predictor: Predictor;
   /** Without one, everybody may read and nobody delete. */
   adminToken?: SecretToken;
+  cdn?: Pick<CdnPurger, "purge">;
 }
 
 /** What the cache holds, for its operator: `GET /cache`, `DELETE /cache/{image}`, `DELETE /cache`. */
-export function cacheRoute({ cache, predictor, adminToken }: CacheRouteOptions): Hono<AppEnv> {
+export function cacheRoute({ cache, predictor, adminToken, cdn }: CacheRouteOptions): Hono<AppEnv> {
   const route = new Hono<AppEnv>();
 
   route.use("/cache/*", async (c, next) => {
     c.header("Cache-Control", "no-store");
-    requireAdmin(c, adminToken);
+    admit(c, adminToken);
     await next();
   });
 
@@ -159,14 +164,14 @@ export function cacheRoute({ cache, predictor, adminToken }: CacheRouteOptions):
   route.delete("/cache/:image", async (c) => {
     const image = parseImageId(c.req.param("image"));
     const deleted = await cache.deleteImage(image);
-    c.var.logger.info("deleted {deleted} entries of {image}", { deleted, image });
-    return c.json({ deleted });
+    c.get("logger").info("deleted {deleted} entries of {image}", { deleted, image });
+    return c.json({ deleted, purged: await cdn?.purge(image) ?? false });
   });
 
   route.delete("/cache", async (c) => {
     const deleted = await cache.clear();
-    c.var.logger.info("deleted all {deleted} entries", { deleted });
-    return c.json({ deleted });
+    c.get("logger").info("deleted all {deleted} entries", { deleted });
+    return c.json({ deleted, purged: await cdn?.purge() ?? false });
   });
 
   route.all("/cache", allowOnly("GET", "HEAD", "DELETE"));
@@ -176,15 +181,12 @@ export function cacheRoute({ cache, predictor, adminToken }: CacheRouteOptions):
 }
 
 /** @throws {HttpError} 401 or 403 where the request may not do what it asks for. */
-function requireAdmin(c: Context<AppEnv>, adminToken: SecretToken | undefined): void {
+function admit(c: Context<AppEnv>, adminToken: SecretToken | undefined): void {
   if (adminToken === undefined) {
     if (c.req.method === "GET" || c.req.method === "HEAD") return;
     throw new HttpError(403, "no_admin_token", "nobody may delete while no ADMIN_TOKEN is set; set one and send it");
   }
-  if (adminToken.equals(tokenOf(c.req.raw.headers))) return;
-  throw new HttpError(401, "unauthorized", "send ADMIN_TOKEN as Authorization: Bearer … or X-Api-Key", {
-    "WWW-Authenticate": 'Bearer realm="cache"',
-  });
+  requireAdmin(c.req.raw.headers, adminToken);
 }
 
 function parseLimit(text: string | undefined): number {

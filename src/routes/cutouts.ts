@@ -2,6 +2,8 @@ import { create as contentDisposition } from "content-disposition";
 import { Hono } from "hono";
 import { z } from "zod";
 import type { BodyIntake } from "../http/body.ts";
+import { RepeatedAnswers } from "../http/answer.ts";
+import { cdnHeaders } from "../http/cdn.ts";
 import { allowOnly, HttpError } from "../http/errors.ts";
 import { cacheUseOf, matchesEtag, predictionHeaders, requestContext } from "../http/headers.ts";
 import { fetchImage, type ImageFetcher } from "../http/image_urls.ts";
@@ -12,6 +14,7 @@ import {
   bodyCodes,
   cacheControlParameter,
   clientSecurity,
+  commonHeaders,
   describeRoute,
   fileSchema,
   header,
@@ -45,6 +48,7 @@ export function cutoutsRoute(
   { predictor, bodies, imageUrls, maxAgeSeconds, needsToken }: CutoutsRouteOptions,
 ): Hono<AppEnv> {
   const route = new Hono<AppEnv>();
+  const answers = new RepeatedAnswers();
   const shared = needsToken ? "" : `, s-maxage=${maxAgeSeconds}`;
   const cacheControl = `${needsToken ? "private" : "public"}, max-age=${maxAgeSeconds}${shared}, immutable`;
 
@@ -84,11 +88,14 @@ export function cutoutsRoute(
     const image = parseImageId(c.req.param("image"));
     const { model, render } = parseOptions(c.req.query(), "query");
     const cacheUse = cacheUseOf(c.req.header("Cache-Control"));
-    const request = { model, render, logger: c.var.logger };
+    const request = { model, render, logger: c.get("logger") };
     const prediction = cacheUse === "bypass"
       ? undefined
       : await predictor.find(image, request, cacheUse === "refresh" ? "durable" : "all");
     if (prediction === undefined) {
+      if (isLenient(c.req.header("Prefer"))) {
+        return c.body(null, 204, { "Cache-Control": "no-store", "Preference-Applied": LENIENT });
+      }
       // Asked for again once the image has been posted, so nobody must remember this.
       throw new HttpError(404, "not_cached", "the cache has no such cutout; post the image to /cutouts", {
         "Cache-Control": "no-store",
@@ -96,14 +103,9 @@ export function cutoutsRoute(
       });
     }
     const { entry } = prediction;
-    const headers = { ...predictionHeaders(prediction), "Cache-Control": cacheControl };
-    if (matchesEtag(c.req.header("If-None-Match"), entry.etag)) return c.body(null, 304, headers);
-    return c.body(entry.bytes, 200, {
-      ...headers,
-      "Content-Type": entry.contentType,
-      // Said here since an answer to HEAD has no body to count.
-      "Content-Length": `${entry.bytes.length}`,
-    });
+    const headers = () => ({ "Cache-Control": cacheControl, ...(!needsToken && cdnHeaders(prediction)) });
+    if (matchesEtag(c.req.header("If-None-Match"), entry.etag)) return answers.send(c, prediction, 304, headers);
+    return answers.send(c, prediction, 200, () => ({ ...headers(), "Content-Type": entry.contentType }));
   });
 
   route.all("/cutouts", allowOnly("POST"));
@@ -116,6 +118,13 @@ export function cutoutsRoute(
 function addressOf({ image }: Prediction, { format, ...options }: Options): string {
   const query = new URLSearchParams({ ...options, ...(format !== "png" && { format }) });
   return `/cutouts/${image}${query.size === 0 ? "" : `?${query}`}`;
+}
+
+/** A preference of RFC 7240, section 4.4. */
+const LENIENT = "handling=lenient";
+
+function isLenient(prefer: string | undefined): boolean {
+  return prefer?.split(",").some((preference) => preference.trim().toLowerCase() === LENIENT) ?? false;
 }
 
 /** `photo.jpg` becomes `photo.png`; of an address, the last part of its path is the name. */
@@ -214,6 +223,10 @@ export const cutoutsPaths = [
       query: optionsQuery,
       headers: cacheControlParameter.extend({
         "If-None-Match": z.string().optional().describe("Entity tags of cutouts that the client has."),
+        "Prefer": z.string().optional().meta({
+          description: "`handling=lenient` (RFC 7240): 204 instead of 404, which every browser reports as an error.",
+          example: "handling=lenient",
+        }),
       }),
     },
     responses: {
@@ -221,6 +234,10 @@ export const cutoutsPaths = [
         description: "The cutout, for everybody to keep.",
         headers: predictionHeadersDescribed,
         content: files,
+      },
+      204: {
+        description: "The cache has no such cutout, told to a client that would rather not have that as an error.",
+        headers: { ...commonHeaders, "Preference-Applied": header("`handling=lenient`.") },
       },
       304: { description: "The client has it.", headers: predictionHeadersDescribed },
       ...problems(...admissionCodes, "invalid_digest", "not_cached", "invalid_options", "unknown_model"),

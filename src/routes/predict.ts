@@ -1,12 +1,14 @@
 import { Hono } from "hono";
 import { LRUCache } from "lru-cache";
 import { z } from "zod";
-import { type ImageId, sha256, type Sha256Hex } from "../cache/keys.ts";
+import type { ImageId, Sha256Hex } from "../cache/keys.ts";
+import { KnownDigests } from "../cache/known_digests.ts";
+import { RepeatedAnswers } from "../http/answer.ts";
 import { base64Json } from "../http/base64_json.ts";
 import type { BodyIntake } from "../http/body.ts";
 import { allowOnly, HttpError, toHttpError } from "../http/errors.ts";
 import { decodeBase64, isJson, mediaTypeOf } from "../http/fields.ts";
-import { cacheUseOf, predictionHeaders, requestContext } from "../http/headers.ts";
+import { cacheUseOf, requestContext } from "../http/headers.ts";
 import { type AppEnv, logUnexpected } from "../http/job.ts";
 import {
   admissionCodes,
@@ -21,6 +23,7 @@ import {
 import { faultsOf } from "../http/parameters.ts";
 import { defaultRenderOptions, renderOptionsSchema } from "../inference/render_options.ts";
 import type { Form, Predictor, PredictRequest } from "../predictor.ts";
+import { type Observer, timed, type Timings } from "../telemetry/observer.ts";
 
 /** A PNG of one pixel, for the description. */
 const ONE_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC";
@@ -96,12 +99,15 @@ const REMEMBERED_BODIES = 4096;
 export interface PredictRouteOptions {
   predictor: Predictor;
   bodies: BodyIntake;
+  telemetry?: Pick<Observer, "stage">;
 }
 
 /** `POST /predict`: the original dialect, JSON in and JSON out, an image of the same size as it came. */
-export function predictRoute({ predictor, bodies }: PredictRouteOptions): Hono<AppEnv> {
+export function predictRoute({ predictor, bodies, telemetry }: PredictRouteOptions): Hono<AppEnv> {
   const route = new Hono<AppEnv>();
   const asked = new LRUCache<Sha256Hex, Asked>({ max: REMEMBERED_BODIES });
+  const digests = new KnownDigests();
+  const answers = new RepeatedAnswers();
 
   route.onError((error, c) => {
     logUnexpected(c, error);
@@ -111,7 +117,7 @@ export function predictRoute({ predictor, bodies }: PredictRouteOptions): Hono<A
         status: "ng",
         img_none_bg_base64: null,
         error: { code, message },
-        ...(status === 500 && { job_id: c.var.jobId }),
+        ...(status === 500 && { job_id: c.get("jobId") }),
       },
       status,
       headers,
@@ -121,18 +127,18 @@ export function predictRoute({ predictor, bodies }: PredictRouteOptions): Hono<A
   route.post("/predict", async (c) => {
     const contentType = c.req.header("Content-Type");
     const cacheUse = cacheUseOf(c.req.header("Cache-Control"));
-    const { logger } = c.var;
+    const logger = c.get("logger");
     const prediction = await bodies.take(
       c.req.raw,
       async (body) => {
         refuseOtherTypes(contentType);
-        const started = performance.now();
-        const digest = await sha256(body);
-        const hash = performance.now() - started;
+        const timings: Timings = {};
+        const digest = await timed(timings, "hash", () => digests.digestOf(body), telemetry);
         const known = cacheUse === "default" ? asked.get(digest) : undefined;
         const found = known && await predictor.find(known.image, { ...known, form: json, logger }, "all");
-        if (found !== undefined) return { found: { ...found, timings: { hash, ...found.timings } } };
-        return { digest, request: parseBody(body) };
+        if (found === undefined) return { digest, request: parseBody(body) };
+        digests.keep(body, digest);
+        return { found: { ...found, timings: { ...timings, ...found.timings } } };
       },
       async ({ found, digest, request }) => {
         if (found !== undefined) return found;
@@ -148,12 +154,11 @@ export function predictRoute({ predictor, bodies }: PredictRouteOptions): Hono<A
         return prediction;
       },
     );
-    return c.body(prediction.entry.bytes, 200, {
+    return answers.send(c, prediction, 200, () => ({
       "Content-Type": prediction.entry.contentType,
       // An answer to POST is for this sender only; GET /cutouts/… is what others may keep.
       "Cache-Control": "no-store",
-      ...predictionHeaders(prediction),
-    });
+    }));
   });
 
   route.all("/predict", allowOnly("POST"));
@@ -187,8 +192,5 @@ function parseBody(body: Uint8Array<ArrayBuffer>): Pick<PredictRequest, "image" 
 /** The answer to a request that went well. */
 const json: Form = {
   name: "json",
-  make({ bytes }) {
-    const body = base64Json('{"status":"ok","img_none_bg_base64":"', bytes, '"}');
-    return { bytes: body, contentType: "application/json" };
-  },
+  make: (file) => base64Json('{"status":"ok","img_none_bg_base64":"', file, '"}'),
 };

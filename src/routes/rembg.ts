@@ -86,7 +86,7 @@ export function rembgRoute({ predictor, bodies, imageUrls }: RembgRouteOptions):
     logUnexpected(c, error);
     const { status, code, message, headers } = toHttpError(error);
     const detail = error instanceof ParameterError ? error.detail : message;
-    return c.json({ detail, code, ...(status === 500 && { job_id: c.var.jobId }) }, status, headers);
+    return c.json({ detail, code, ...(status === 500 && { job_id: c.get("jobId") }) }, status, headers);
   });
 
   route.get("/api/remove", async (c) => {

@@ -1,9 +1,10 @@
 import { type Context, Hono } from "hono";
+import { addHeaders, RepeatedAnswers } from "../http/answer.ts";
 import { base64Json } from "../http/base64_json.ts";
 import type { BodyIntake } from "../http/body.ts";
 import { allowOnly, HttpError } from "../http/errors.ts";
 import { parseFields } from "../http/fields.ts";
-import { predictionHeaders, requestContext } from "../http/headers.ts";
+import { requestContext } from "../http/headers.ts";
 import { fetchImage, type ImageFetcher } from "../http/image_urls.ts";
 import { type AppEnv, logUnexpected } from "../http/job.ts";
 import type { Layout } from "../inference/geometry.ts";
@@ -27,22 +28,23 @@ const FREE_CALLS = 2_147_483_647;
  */
 export function removebgRoute({ predictor, bodies, imageUrls }: RemovebgRouteOptions): Hono<AppEnv> {
   const route = new Hono<AppEnv>();
+  const answers = new RepeatedAnswers();
 
   route.onError((error, c) => {
     logUnexpected(c, error);
     const { status, headers, errors } = removebgError(error);
-    return c.json({ errors, ...(status === 500 && { job_id: c.var.jobId }) }, status, headers);
+    return c.json({ errors, ...(status === 500 && { job_id: c.get("jobId") }) }, status, headers);
   });
 
   route.post("/v1.0/removebg", async (c) => {
     const contentType = c.req.header("Content-Type");
     const form = wantsJson(c.req.header("Accept")) ? json : undefined;
-    const answer = await bodies.take(
+    const { prediction, type } = await bodies.take(
       c.req.raw,
       async (body) => parseParameters(await parseFields(contentType, body)),
       (wanted) => predict(c, wanted, form),
     );
-    const { entry } = answer.prediction;
+    const { entry } = prediction;
     // Every result has one.
     const layout = entry.layout!;
     if (layout.foreground.width === 0) {
@@ -52,15 +54,14 @@ export function removebgRoute({ predictor, bodies, imageUrls }: RemovebgRouteOpt
         detail: "nothing in the image, or in its roi, was taken for a subject",
       }]);
     }
-    return c.body(entry.bytes, 200, {
+    if (type !== undefined) addHeaders(c, { "X-Type": type });
+    return answers.send(c, prediction, 200, () => ({
       "Content-Type": entry.contentType,
       // An answer to POST is for this sender only.
       "Cache-Control": "no-store",
-      ...predictionHeaders(answer.prediction),
       ...layoutHeaders(layout),
-      ...(answer.type && { "X-Type": answer.type }),
       "X-Credits-Charged": "0",
-    });
+    }));
   });
 
   route.get("/v1.0/account", (c) => {
@@ -131,8 +132,8 @@ function layoutHeaders({ width, height, foreground }: Layout): Record<string, st
 
 const json: Form = {
   name: "removebg",
-  make({ bytes, layout }) {
-    const { top, left, width, height } = layout!.foreground;
+  make(file) {
+    const { top, left, width, height } = file.layout!.foreground;
     const foreground = {
       foreground_top: top,
       foreground_left: left,
@@ -140,6 +141,6 @@ const json: Form = {
       foreground_height: height,
     };
     const after = `",${JSON.stringify(foreground).slice(1)}}`;
-    return { bytes: base64Json('{"data":{"result_b64":"', bytes, after), contentType: "application/json" };
+    return base64Json('{"data":{"result_b64":"', file, after);
   },
 };

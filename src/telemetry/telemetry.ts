@@ -1,0 +1,79 @@
+import { Counter, Histogram, Registry } from "prom-client";
+import type { EndedRequest, Observer, Stage } from "./observer.ts";
+import { addStageSpan, nameRequestSpan } from "./trace.ts";
+
+/** In seconds: from a digest (0.1 ms) to an inference that misses its deadline. */
+const STAGE_BUCKETS = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+/** In seconds: from a memory hit to an image that has waited in a full queue. */
+const ANSWER_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2.5, 5, 10, 30, 120];
+
+const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
+
+/** Counts and times what it is told, for `/metrics`, and makes spans of it where Deno exports them. */
+export class Telemetry implements Observer {
+  readonly registry = new Registry();
+  readonly #requests: Counter<"route" | "method" | "status">;
+  readonly #durations: Histogram<"route">;
+  readonly #answers: Histogram<"source">;
+  readonly #stages: Histogram<"stage">;
+  #inFlight = 0;
+
+  constructor() {
+    const registers = [this.registry];
+    this.#requests = new Counter({
+      name: "cutcache_http_requests_total",
+      help: "Requests that have been answered.",
+      labelNames: ["route", "method", "status"],
+      registers,
+    });
+    this.#durations = new Histogram({
+      name: "cutcache_http_request_duration_seconds",
+      help: "From the head of a request to its answer, without sending that.",
+      labelNames: ["route"],
+      buckets: ANSWER_BUCKETS,
+      registers,
+    });
+    this.#answers = new Histogram({
+      name: "cutcache_answer_duration_seconds",
+      help: "From an image to its cutout, by where that came from: a tier of the cache, mask, inference, or collapsed.",
+      labelNames: ["source"],
+      buckets: ANSWER_BUCKETS,
+      registers,
+    });
+    this.#stages = new Histogram({
+      name: "cutcache_stage_duration_seconds",
+      help: "What each stage of an answer took.",
+      labelNames: ["stage"],
+      buckets: STAGE_BUCKETS,
+      registers,
+    });
+  }
+
+  /** Requests under way. */
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  stage(stage: Stage, from: number, to: number): void {
+    this.#stages.observe({ stage }, (to - from) / 1000);
+    addStageSpan(stage, from, to);
+  }
+
+  answered(source: string, elapsedMs: number): void {
+    this.#answers.observe({ source }, elapsedMs / 1000);
+  }
+
+  requestBegan(): void {
+    this.#inFlight++;
+  }
+
+  requestEnded(request: EndedRequest): void {
+    this.#inFlight--;
+    const { route, status, elapsedMs } = request;
+    // Senders may make up methods; each would be one more series.
+    const method = METHODS.has(request.method) ? request.method : "other";
+    this.#requests.inc({ route, method, status });
+    this.#durations.observe({ route }, elapsedMs / 1000);
+    nameRequestSpan(request);
+  }
+}

@@ -1,0 +1,64 @@
+/** A span as an {@link OtlpReceiver} was sent it. */
+export interface Span {
+  name: string;
+  traceId: string;
+  spanId: string;
+  parentSpanId: string;
+  startTimeUnixNano: string;
+  endTimeUnixNano: string;
+  attributes: { key: string; value: { stringValue?: string } }[];
+}
+
+interface TracesRequest {
+  resourceSpans: { scopeSpans: { spans: Span[] }[] }[];
+}
+
+/** Takes what is exported over OTLP as JSON, on a free port of 127.0.0.1, and keeps the spans. */
+export class OtlpReceiver {
+  readonly spans: Span[] = [];
+  readonly #server: Deno.HttpServer<Deno.NetAddr>;
+
+  private constructor() {
+    this.#server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async (request) => {
+      const sent = await request.json();
+      if (new URL(request.url).pathname === "/v1/traces") {
+        const { resourceSpans } = sent as TracesRequest;
+        for (const { scopeSpans } of resourceSpans) this.spans.push(...scopeSpans.flatMap(({ spans }) => spans));
+      }
+      return Response.json({});
+    });
+  }
+
+  static start(): OtlpReceiver {
+    return new OtlpReceiver();
+  }
+
+  /** The environment of a Deno process that exports its spans here, soon after they have ended. */
+  get environment(): Record<string, string> {
+    return {
+      OTEL_DENO: "true",
+      OTEL_EXPORTER_OTLP_PROTOCOL: "http/json",
+      OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${this.#server.addr.port}`,
+      OTEL_BSP_SCHEDULE_DELAY: "100",
+    };
+  }
+
+  /** The spans below one, by name, in the order in which they began. */
+  below({ spanId }: Span): Span[] {
+    return this.spans.filter(({ parentSpanId }) => parentSpanId === spanId)
+      .toSorted((a, b) => Number(BigInt(a.startTimeUnixNano) - BigInt(b.startTimeUnixNano)));
+  }
+
+  /** Resolves once a span like this has come. */
+  async received(isIt: (span: Span) => boolean): Promise<Span> {
+    for (;;) {
+      const span = this.spans.find(isIt);
+      if (span !== undefined) return span;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#server.shutdown();
+  }
+}

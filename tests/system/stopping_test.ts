@@ -1,0 +1,185 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
+import { discImage } from "../support/images.ts";
+import { RedisServer } from "../support/redis.ts";
+import { TestServer } from "../support/server.ts";
+import { UpstashGateway } from "../support/upstash_gateway.ts";
+
+const hex = (number: number) => number.toString(16).padStart(6, "0");
+
+/** What follows `/cutouts` in a request for the image on this colour. */
+const onColour = (number: number) => `?background=%23${hex(number)}`;
+
+const digest = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
+
+const redisSettings = (gateway: UpstashGateway) => ({
+  UPSTASH_REDIS_REST_URL: gateway.url,
+  UPSTASH_REDIS_REST_TOKEN: gateway.token,
+});
+
+for (
+  const { signal, images, colours } of [
+    { signal: "SIGTERM", images: 10, colours: 5 },
+    { signal: "SIGINT", images: 2, colours: 4 },
+  ] as const
+) {
+  const requests = images * colours;
+  Deno.test(`${signal} › with ${requests} requests in flight each is answered and each write lands`, async () => {
+    await using redis = await RedisServer.start();
+    await using gateway = await UpstashGateway.start({ redisUrl: redis.url });
+    await using server = await TestServer.quick({
+      ...redisSettings(gateway),
+      DRAIN_SECONDS: "120",
+      // Two cores for server, Redis and this process: the deadline is about waiting, not about Redis.
+      CACHE_TIMEOUT_MS: "5000",
+    }, { checked: false });
+    const files = await Promise.all(Array.from({ length: images }, (_, seed) => discImage(500 + seed)));
+    const answers = files.flatMap((body) =>
+      Array.from({ length: colours }, async (_, colour) => {
+        const response = await fetch(`${server.url}/cutouts${onColour(colour)}`, { method: "POST", body });
+        return { status: response.status, bytes: new Uint8Array(await response.arrayBuffer()) };
+      })
+    );
+    const begun = () => server.logs.filter(({ message }) => message.startsWith("START POST")).length;
+    const ended = () => server.logs.filter(({ message }) => message.startsWith("END")).length;
+    while (begun() < requests) await delay(5);
+    assert.ok(ended() < requests, "too late to say anything");
+
+    const { code } = await server.stop(signal);
+
+    assert.equal(code, 0);
+    for (const { status, bytes } of await Promise.all(answers)) {
+      assert.equal(status, 200);
+      assert.equal(new TextDecoder("latin1").decode(bytes.subarray(-8, -4)), "IEND");
+    }
+    const client = await redis.client();
+    const keys = await client.keys("cutcache:*");
+    await client.close();
+    const count = (prefix: string) => keys.filter((key) => key.startsWith(`cutcache:${prefix}:`)).length;
+    assert.deepEqual(
+      { masks: count("mask"), cutouts: count("cutout"), leases: count("lease") },
+      { masks: images, cutouts: requests, leases: 0 },
+    );
+  });
+}
+
+Deno.test("SIGINT › with SIGKILL 5 s later, as on Deno Deploy, and a queue too long for that, no accepted write is lost", async () => {
+  const COLOURS = 12;
+  const QUEUED = 15;
+  await using redis = await RedisServer.start();
+  await using gateway = await UpstashGateway.start({ redisUrl: redis.url });
+  await using server = await TestServer.quick({
+    ...redisSettings(gateway),
+    DRAIN_SECONDS: "4",
+    CACHE_TIMEOUT_MS: "5000",
+  }, { checked: false, command: [Deno.execPath(), "run", "-A", "src/main.ts"] });
+  const { promise: writesMayPass, resolve: letWritesPass } = Promise.withResolvers<void>();
+  gateway.fault = async (request) => {
+    if (new URL(request.url).pathname === "/pipeline") await writesMayPass;
+    return undefined;
+  };
+  const body = await discImage(700);
+  for (let colour = 0; colour < COLOURS; colour++) {
+    const response = await fetch(`${server.url}/cutouts${onColour(colour)}`, { method: "POST", body });
+    await response.body?.cancel();
+    assert.equal(response.status, 200);
+  }
+  const queued = Promise.allSettled(Array.from({ length: QUEUED }, async (_, seed) => {
+    const response = await fetch(`${server.url}/cutouts`, { method: "POST", body: await discImage(800 + seed) });
+    await response.body?.cancel();
+  }));
+  const begun = () => server.logs.filter(({ message }) => message.startsWith("START POST")).length;
+  while (begun() < COLOURS + QUEUED) await delay(5);
+
+  const killing = setTimeout(() => Deno.kill(server.pid, "SIGKILL"), 5000);
+  const stopped = server.stop("SIGINT");
+  // Not before the signal: these writes are what it finds pending.
+  letWritesPass();
+  await stopped;
+  clearTimeout(killing);
+  await queued;
+
+  const client = await redis.client();
+  const keys = await client.keys(`cutcache:cutout:*:${digest(body)}:*`);
+  await client.close();
+  assert.equal(keys.length, COLOURS);
+});
+
+Deno.test("SIGKILL › at 20 random moments leaves caches that serve only whole values", async () => {
+  const ROUNDS = 20;
+  const WARM = 6;
+  await using redis = await RedisServer.start();
+  await using gateway = await UpstashGateway.start({ redisUrl: redis.url });
+  const cacheDir = await Deno.makeTempDir({ prefix: "cutcache-test-" });
+  try {
+    const image = await discImage(600, 256);
+    const address = `/cutouts/${digest(image)}`;
+    const stores = [{ CACHE_DIR: cacheDir }, redisSettings(gateway)];
+    // What is right, from a server that no one kills.
+    await using reference = await TestServer.quick({ CACHE_STORE: "memory", LOG_LEVEL: "warning" }, { checked: false });
+    const post = async (server: TestServer, colour: number) => {
+      const response = await fetch(`${server.url}/cutouts${onColour(colour)}`, { method: "POST", body: image });
+      const bytes = new Uint8Array(await response.arrayBuffer());
+      assert.equal(response.status, 200);
+      return bytes;
+    };
+    await post(reference, 0);
+    const served = { whole: 0, gone: 0 };
+
+    const random = seeded(20);
+    /** Kills a server while it renders and writes, and resolves to the colours that were under way or done. */
+    const round = async (settings: Record<string, string>, first: number, known: number[], waitMs: number) => {
+      const server = await TestServer.quick({ ...settings, LOG_LEVEL: "warning" }, { checked: false });
+      for (const colour of known) {
+        const response = await fetch(server.url + address + onColour(colour));
+        const bytes = new Uint8Array(await response.arrayBuffer());
+        if (response.status === 404) served.gone++;
+        else {
+          assert.equal(response.status, 200);
+          assert.deepEqual(bytes, await post(reference, colour), `colour ${hex(colour)}`);
+          served.whole++;
+        }
+      }
+      // In the first round this infers.
+      await post(server, 0);
+      const colours: number[] = [];
+      let answered = 0;
+      const sender = async () => {
+        for (;;) {
+          const colour = first + colours.length;
+          colours.push(colour);
+          await post(server, colour);
+          answered++;
+        }
+      };
+      const senders = Promise.allSettled([sender(), sender(), sender()]);
+      // A server that has just been started is slow: with nothing under way there would be nothing to tear.
+      while (answered < WARM) await delay(1);
+      await delay(waitMs);
+      await server.kill();
+      await senders;
+      return colours;
+    };
+
+    const known: number[][] = [[], []];
+    for (let i = 0; i < ROUNDS; i++) {
+      const store = i % 2;
+      const sent = await round(stores[store], (i + 1) * 10_000, known[store], Math.floor(random() * 100));
+      // The last ones matter: those that were being written.
+      known[store] = sent.slice(-12);
+    }
+    assert.ok(served.whole > 2 * ROUNDS, `only ${served.whole} values were served, ${served.gone} were gone`);
+  } finally {
+    await Deno.remove(cacheDir, { recursive: true });
+  }
+});
+
+/** Numbers from 0 to 1, the same in every run: Numerical Recipes' linear congruential generator. */
+function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+}

@@ -1,0 +1,87 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { discImage } from "../support/images.ts";
+import { OtlpReceiver, type Span } from "../support/otlp_receiver.ts";
+import { TestServer } from "../support/server.ts";
+
+const CLIENT_SPAN = "b7ad6b7169203331";
+
+function attribute({ attributes }: Span, name: string): string | undefined {
+  return attributes.find(({ key }) => key === name)?.value.stringValue;
+}
+
+Deno.test("tracing › with OTEL_DENO=true each request has its spans", async (t) => {
+  await using receiver = OtlpReceiver.start();
+  await using server = await TestServer.quick(receiver.environment);
+  /** Sends an image within a trace of the client's. */
+  const post = async (traceId: string, image: Uint8Array<ArrayBuffer>, query = "") => {
+    const headers = { traceparent: `00-${traceId}-${CLIENT_SPAN}-01` };
+    const response = await server.fetch(`/cutouts${query}`, { method: "POST", body: image, headers });
+    await response.body?.cancel();
+    assert.equal(response.status, 200);
+    return response.headers.get("X-Request-Id")!;
+  };
+  const requestSpan = (traceId: string) =>
+    receiver.received((span) => span.traceId === traceId && span.parentSpanId === CLIENT_SPAN);
+  const namesBelow = async (traceId: string) => {
+    const span = await requestSpan(traceId);
+    return receiver.below(span).map(({ name }) => name);
+  };
+  const image = await discImage(1);
+  const [miss, hit, rendering, one, other] = ["1", "2", "3", "4", "5"].map((digit) => digit.repeat(32));
+
+  await t.step("of a miss: every stage, under the request's span, which is the client's", async () => {
+    await post(miss, image);
+    const span = await requestSpan(miss);
+    assert.equal(span.name, "POST /cutouts");
+    assert.equal(attribute(span, "http.route"), "/cutouts");
+    const stages = receiver.below(span);
+    assert.deepEqual(stages.map(({ name }) => name), ["hash", "cache", "decode", "infer", "render", "encode"]);
+    for (const stage of stages) {
+      assert.equal(stage.traceId, miss);
+      assert.ok(BigInt(stage.startTimeUnixNano) >= BigInt(span.startTimeUnixNano) - 1_000_000n, stage.name);
+      assert.ok(BigInt(stage.startTimeUnixNano) < BigInt(stage.endTimeUnixNano), stage.name);
+      assert.ok(BigInt(stage.endTimeUnixNano) <= BigInt(span.endTimeUnixNano) + 1_000_000n, stage.name);
+    }
+  });
+
+  await t.step("of a hit and of another rendering: what was done", async () => {
+    await post(hit, image);
+    await post(rendering, image, "?format=webp");
+    assert.deepEqual(await namesBelow(hit), ["hash", "cache"]);
+    assert.deepEqual(await namesBelow(rendering), ["hash", "cache", "decode", "render", "encode"]);
+  });
+
+  await t.step("of requests that wait for each other: each its own", async () => {
+    const images = await Promise.all([2, 3, 4, 5].map((seed) => discImage(seed)));
+    const traces = [one, other, "6".repeat(32), "7".repeat(32)];
+    await Promise.all(images.map((image, i) => post(traces[i], image)));
+    for (const trace of traces) {
+      assert.deepEqual(await namesBelow(trace), ["hash", "cache", "decode", "infer", "render", "encode"]);
+    }
+  });
+
+  await t.step("the route names the span, never the path", async () => {
+    const digest = createHash("sha256").update(image).digest("hex");
+    await (await server.fetch(`/cutouts/${digest}`)).body?.cancel();
+    const span = await receiver.received((span) => span.name === "GET /cutouts/:image");
+    assert.equal(attribute(span, "url.path"), `/cutouts/${digest}`);
+  });
+
+  await t.step("log lines have the trace's id and the span's", async () => {
+    const id = await post("8".repeat(32), image);
+    await server.logged(({ job_id, message }) => job_id === id && message.startsWith("END"));
+    const span = await requestSpan("8".repeat(32));
+    const lines = server.logs.filter(({ job_id }) => job_id === id);
+    assert.equal(lines.length, 3);
+    for (const line of lines) assert.deepEqual([line.trace_id, line.span_id], ["8".repeat(32), span.spanId]);
+  });
+});
+
+Deno.test("tracing › without it log lines have no trace", async () => {
+  await using server = await TestServer.quick();
+  await (await server.fetch("/", { headers: { traceparent: `00-${"9".repeat(32)}-${CLIENT_SPAN}-01` } })).body
+    ?.cancel();
+  await server.logged(({ message }) => message.startsWith("END"));
+  assert.ok(server.logs.every((line) => !("trace_id" in line || "span_id" in line)));
+});
