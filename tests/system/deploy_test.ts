@@ -1,0 +1,117 @@
+import assert from "node:assert/strict";
+import { parse, parseAllDocuments } from "yaml";
+import { readConfig, settingNames } from "../../src/config.ts";
+
+const ROOT = new URL("../../", import.meta.url);
+const read = (name: string) => Deno.readTextFileSync(new URL(name, ROOT));
+
+interface Service {
+  image?: string;
+  environment?: Record<string, string>;
+  depends_on?: Record<string, { condition: string }>;
+  healthcheck?: object;
+  profiles?: string[];
+  volumes?: string[];
+  stop_grace_period?: string;
+  mem_limit?: string;
+  command?: string[];
+  deploy?: { replicas: number };
+}
+
+interface Compose {
+  services: Record<string, Service>;
+  volumes: Record<string, unknown>;
+}
+
+const compose = parse(read("docker-compose.yml"), { merge: true }) as Compose;
+// deno-lint-ignore no-explicit-any -- Kubernetes' own validators know its schemas
+const kubernetes: any[] = parseAllDocuments(read("deploy/kubernetes.yaml")).map((document) => document.toJS());
+const ofKind = (kind: string) => kubernetes.find((object) => object.kind === kind);
+const pod = ofKind("Deployment").spec.template.spec;
+const [container] = pod.containers;
+
+/** What a variable comes to where the shell has none: `${NAME:-fallback}` is the fallback. */
+const inEmptyShell = (value: string) => value.replaceAll(/\$\{\w+:-([^}]*)\}/g, "$1");
+
+/** The user whose number the image ends with. */
+const USER = Number(/^USER (\d+)$/m.exec(read("Dockerfile"))![1]);
+
+Deno.test("deploy › what compose and Kubernetes set are settings, with values that the server takes", () => {
+  const environments: Record<string, Record<string, string>> = {
+    app: compose.services.app.environment!,
+    fleet: compose.services.fleet.environment!,
+    kubernetes: {
+      ...ofKind("Secret").stringData,
+      ...Object.fromEntries(container.env.map(({ name, value }: { name: string; value: string }) => [name, value])),
+    },
+  };
+  for (const [where, environment] of Object.entries(environments)) {
+    for (const [name, value] of Object.entries(environment)) {
+      assert.ok((settingNames as string[]).includes(name), `${where} sets ${name}, which is no setting`);
+      assert.equal(typeof value, "string", `${where}: ${name} is no text`);
+    }
+    const config = readConfig((name) => environment[name] && inEmptyShell(environment[name]));
+    assert.equal(config.CACHE_STORE, "auto");
+    assert.ok(config.UPSTASH_REDIS_REST_URL, `${where} has no Redis`);
+    assert.equal(config.PORT, 8000, "the port that is published");
+  }
+});
+
+Deno.test("deploy › nothing is killed before it has drained, which takes DRAIN_SECONDS", () => {
+  const { DRAIN_SECONDS, DRAIN_DELAY_SECONDS } = readConfig(() => undefined);
+  const drain = DRAIN_SECONDS + DRAIN_DELAY_SECONDS;
+  for (const name of ["app", "fleet"]) {
+    const [, seconds] = /^(\d+)s$/.exec(compose.services[name].stop_grace_period!)!;
+    assert.ok(Number(seconds) > drain, `${name}: ${seconds} s`);
+  }
+  const [sleep, seconds] = container.lifecycle.preStop.exec.command;
+  assert.equal(sleep, "sleep");
+  assert.ok(pod.terminationGracePeriodSeconds > drain + Number(seconds));
+});
+
+Deno.test("deploy › compose starts what others need first, and waits until it is healthy", () => {
+  const { services, volumes } = compose;
+  for (const [name, { depends_on = {}, profiles = [] }] of Object.entries(services)) {
+    for (const [needed, { condition }] of Object.entries(depends_on)) {
+      assert.equal(condition, "service_healthy", `${name} needs ${needed}`);
+      assert.ok(needed in services, needed);
+      // The image of the app has its check in the Dockerfile.
+      const checked = services[needed].healthcheck ??
+        (services[needed].image === "cutcache" ? read("Dockerfile").match(/^HEALTHCHECK/m) : undefined);
+      assert.ok(checked, `${needed} has no health check`);
+      // A service that is always started cannot need one that is not.
+      assert.ok((services[needed].profiles ?? []).every((profile) => profiles.includes(profile)), `${name}, ${needed}`);
+    }
+  }
+  assert.ok(services.fleet.deploy!.replicas > 1);
+  assert.deepEqual([services.fleet.profiles, services.balancer.profiles], [["fleet"], ["fleet"]]);
+  for (const flag of ["--appendonly", "--maxmemory", "--maxmemory-policy"]) {
+    assert.ok(services.redis.command!.includes(flag), flag);
+  }
+  assert.ok(services.redis.volumes!.some((volume) => volume.split(":")[0] in volumes), "what it appends is kept");
+  for (const name of ["app", "fleet", "redis"]) assert.ok(services[name].mem_limit, `${name} has no bound`);
+});
+
+Deno.test("deploy › Kubernetes asks the probes, selects its own pods, and runs the image's user", () => {
+  assert.equal(container.startupProbe.httpGet.path, "/readyz");
+  assert.equal(container.readinessProbe.httpGet.path, "/readyz");
+  assert.equal(container.livenessProbe.httpGet.path, "/livez");
+  const [port] = container.ports;
+  for (const probe of ["startupProbe", "readinessProbe", "livenessProbe"]) {
+    assert.equal(container[probe].httpGet.port, port.name);
+  }
+  assert.equal(ofKind("Service").spec.ports[0].targetPort, port.name);
+  const { labels } = ofKind("Deployment").spec.template.metadata;
+  for (const kind of ["Deployment", "PodDisruptionBudget"]) {
+    assert.deepEqual(ofKind(kind).spec.selector.matchLabels, labels, kind);
+  }
+  assert.deepEqual(ofKind("Service").spec.selector, labels);
+  assert.equal(ofKind("HorizontalPodAutoscaler").spec.scaleTargetRef.name, ofKind("Deployment").metadata.name);
+  assert.equal(container.envFrom[0].secretRef.name, ofKind("Secret").metadata.name);
+  assert.equal(pod.securityContext.runAsUser, USER);
+  assert.equal(pod.securityContext.runAsNonRoot, true);
+  assert.equal(container.securityContext.readOnlyRootFilesystem, true);
+  assert.ok(container.resources.limits.memory && container.resources.limits.cpu);
+  const volumes = pod.volumes.map(({ name }: { name: string }) => name);
+  for (const { name } of container.volumeMounts) assert.ok(volumes.includes(name), name);
+});
