@@ -1,7 +1,7 @@
 import { TestServer } from "../tests/support/server.ts";
 import type { Bench } from "./bench.ts";
 import { expectNoFailures, load } from "./load.ts";
-import { markdownTable, megabytes, percentile, ServerMemory } from "./measure.ts";
+import { megabytes, percentile, ServerMemory } from "./measure.ts";
 import { numbered, pictures } from "./pictures.ts";
 
 const SIZE = { width: 4000, height: 3000 };
@@ -28,18 +28,20 @@ export const backpressure: Bench = {
       timeoutMs: 3_600_000,
     });
     const { statuses, latenciesMs, elapsedMs, failures, workerRestarts } = result;
-    console.log(markdownTable([{
-      images,
-      "MB each": (files.reduce((sum, { length }) => sum + length, 0) / files.length / 1e6).toFixed(1),
-      "answered 200": statuses.get(200) ?? 0,
-      "answered 503": statuses.get(503) ?? 0,
-      failed: failures.length,
-      "RSS when ready (MB)": megabytes(ready),
-      "peak RSS (MB)": megabytes(memory.peak),
-      "p50 (s)": (percentile(latenciesMs, 0.5) / 1000).toFixed(1),
-      "workers replaced": workerRestarts,
-      "total (s)": Math.round(elapsedMs / 1000),
-    }]));
     expectNoFailures(result);
+    return [{
+      caption: `${images} photographs of ${SIZE.width}×${SIZE.height}, ${values.number("concurrency")} at a time.`,
+      rows: [{
+        "MB each": (files.reduce((sum, { length }) => sum + length, 0) / files.length / 1e6).toFixed(1),
+        "answered 200": statuses.get(200) ?? 0,
+        "answered 503": statuses.get(503) ?? 0,
+        failed: failures.length,
+        "RSS when ready (MB)": megabytes(ready),
+        "peak RSS (MB)": megabytes(memory.peak),
+        "p50 (s)": (percentile(latenciesMs, 0.5) / 1000).toFixed(1),
+        "workers replaced": workerRestarts,
+        "total (s)": Math.round(elapsedMs / 1000),
+      }],
+    }];
   },
 };

@@ -3,7 +3,6 @@ import { fixture, PHOTOGRAPHS } from "../tests/support/images.ts";
 import { compareMasks } from "../tests/support/masks.ts";
 import { TestServer } from "../tests/support/server.ts";
 import type { Bench } from "./bench.ts";
-import { markdownTable } from "./measure.ts";
 
 type Picture = Awaited<ReturnType<typeof Jimp.fromBuffer>>;
 
@@ -17,12 +16,13 @@ export const fidelity: Bench = {
   name: "fidelity",
   summary: "how close alpha comes to the masks that rembg makes with the same weights",
   duration: "10 s",
-  options: [{ name: "write-docs", summary: "write docs/fidelity/NAME.jpg as well", fallback: false }],
+  options: [{ name: "write-pictures", summary: "write docs/fidelity/NAME.jpg as well", fallback: false }],
 
-  async run(values) {
+  async run(values, tell) {
     await using server = await TestServer.start({}, { checked: false });
     const rows = [];
     for (const name of PHOTOGRAPHS) {
+      tell(name);
       const { png } = await server.cutout(`${name}.jpg`, fixture(`${name}.jpg`));
       const cutout = await Jimp.fromBuffer(png.buffer);
       const reference = await Jimp.fromBuffer(fixture(`${name}.rembg-u2netp.mask.png`).buffer);
@@ -36,9 +36,9 @@ export const fidelity: Bench = {
         "worst pixel": (worst / 255).toFixed(3),
         "IoU at 128": intersectionOverUnion.toFixed(4),
       });
-      if (values.flag("write-docs")) await writeTriptych(name, cutout, alpha);
+      if (values.flag("write-pictures")) await writeTriptych(name, cutout, alpha);
     }
-    console.log(markdownTable(rows));
+    return [{ caption: "Alpha of the cutout against rembg's mask, both from 0 to 1.", rows }];
   },
 };
 

@@ -1,71 +1,164 @@
-import { fixture, PHOTOGRAPHS } from "../tests/support/images.ts";
+import { Redis } from "@upstash/redis";
+import { Jimp } from "jimp";
+import { createHash } from "node:crypto";
+import { discImage, fixture } from "../tests/support/images.ts";
 import { RedisServer } from "../tests/support/redis.ts";
 import { TestServer } from "../tests/support/server.ts";
 import { ensureTestTools } from "../tests/support/tools.ts";
 import { UpstashGateway } from "../tests/support/upstash_gateway.ts";
 import type { Bench } from "./bench.ts";
-import { markdownTable, percentile, threeDigits } from "./measure.ts";
+import { drive, get, postJson } from "./http_load.ts";
+import { percentile, threeDigits } from "./measure.ts";
 
-const HITS = 50;
+/** Settings that keep the log of thousands of requests out of what is measured. */
+const QUIET = { LOG_LEVEL: "warning" };
+/** Memory too small for anything: every hit is one of the durable store. */
+const NO_MEMORY = { CACHE_MAX_BYTES: "1" };
+const WARM_UP_MS = 2000;
 
 export const hits: Bench = {
   name: "hits",
-  summary: "what a miss costs and what a hit costs, in each store mode; needs redis-server, as the tests do",
-  duration: "1 min",
+  summary: "requests/s and latency of hits in memory, SQLite and Redis, of known masks and of 304s",
+  duration: "3 min",
+  options: [{ name: "seconds", summary: "how long each is measured", fallback: 4 }],
 
-  async run() {
+  async run(values, tell) {
+    const milliseconds = values.number("seconds") * 1000;
+    const image = await photograph(138_000);
+    const predict = postJson(
+      "/predict",
+      JSON.stringify({ file_path: "photo.jpg", img_base64: image.toBase64() }),
+    );
     await ensureTestTools();
-    const cacheDir = await Deno.makeTempDir({ prefix: "cutcache-bench-" });
-    try {
-      const rows = await measure("sqlite", { CACHE_DIR: cacheDir });
-      await using redis = await RedisServer.start();
-      await using gateway = await UpstashGateway.start({ redisUrl: redis.url });
-      const upstash = { UPSTASH_REDIS_REST_URL: gateway.url, UPSTASH_REDIS_REST_TOKEN: gateway.token };
-      rows.push(...await measure("redis", upstash));
-      console.log(markdownTable(rows));
-    } finally {
-      await Deno.remove(cacheDir, { recursive: true });
+    const rows: Row[] = [];
+    const measure = async (what: string, url: string, requests: readonly Uint8Array[], counts = [1, 16]) => {
+      tell(what);
+      for (const connections of counts) {
+        await drive({ url, requests, connections, milliseconds: WARM_UP_MS });
+        const latencies = await drive({ url, requests, connections, milliseconds });
+        rows.push(toRow(what, connections, latencies, milliseconds));
+      }
+    };
+    let answerBytes: number;
+    {
+      await using server = await TestServer.start(QUIET, { checked: false });
+      const { response } = await server.predict("photo.jpg", image);
+      answerBytes = Number(response.headers.get("Content-Length"));
+      await measure("memory hit", server.url, [predict], [1, 4, 16, 64]);
+      const path = `/cutouts/${createHash("sha256").update(image).digest("hex")}`;
+      const full = await server.fetch(path);
+      await full.body?.cancel();
+      await measure("304", server.url, [get(path, { "If-None-Match": full.headers.get("ETag")! })]);
+      tell("memory hits while misses are inferred");
+      rows.push(await whileInferring(server, predict, milliseconds));
     }
+    {
+      await using server = await TestServer.start({ ...QUIET, ...NO_MEMORY }, { checked: false });
+      await server.predict("photo.jpg", image);
+      await server.settled();
+      await measure("SQLite hit", server.url, [predict]);
+    }
+    {
+      await using server = await TestServer.start({ ...QUIET, CACHE_STORE: "memory" }, { checked: false });
+      await server.predict("photo.jpg", image);
+      tell("mask hits");
+      rows.push(await maskHits(server, image, milliseconds));
+    }
+    await using redis = await RedisServer.start();
+    await using gateway = await UpstashGateway.start({ redisUrl: redis.url });
+    const settings = { UPSTASH_REDIS_REST_URL: gateway.url, UPSTASH_REDIS_REST_TOKEN: gateway.token };
+    await using server = await TestServer.start({ ...QUIET, ...NO_MEMORY, ...settings }, { checked: false });
+    await server.predict("photo.jpg", image);
+    await server.settled();
+    // One connection: the gateway shares its process with this bench, and more would measure it.
+    await measure("Redis hit", server.url, [predict], [1]);
+    rows.push(await bareGet(gateway, redis, milliseconds));
+    const kilobytes = (bytes: number) => `${(bytes / 1000).toFixed(0)} KB`;
+    return [{
+      caption:
+        `A JPEG of ${kilobytes(image.length)} (1000×667) to \`/predict\`: ${kilobytes(predict.length)} of JSON ` +
+        `in, ${kilobytes(answerBytes)} out; 304 by \`GET /cutouts/{sha256}\`. The load comes from another process on ` +
+        "the same cores.",
+      rows,
+    }];
   },
 };
 
 interface Row {
-  store: string;
-  image: string;
-  "miss (ms)": number;
-  "first hit after a restart (ms)": number;
-  "memory hit, median (ms)": number;
-  "miss / memory hit": number;
+  what: string;
+  connections: number;
+  "requests/s": number;
+  "p50 (ms)": number;
+  "p99 (ms)": number;
 }
 
-/** Sends each photograph as a miss, restarts the server so that only its durable store knows them, and sends them again. */
-async function measure(store: string, settings: Record<string, string>): Promise<Row[]> {
-  const send = async (server: TestServer, name: string, expected: RegExp) => {
-    const { cacheStatus, elapsedMs } = await server.cutout(name, fixture(`${name}.jpg`));
-    if (!expected.test(cacheStatus)) throw new Error(`${name}: ${cacheStatus}, expected ${expected}`);
-    return elapsedMs;
+/** The coffee photograph, enlarged and compressed to at most this many bytes. */
+async function photograph(bytes: number): Promise<Uint8Array<ArrayBuffer>> {
+  const image = await Jimp.fromBuffer(fixture("coffee.jpg").buffer);
+  image.resize({ w: 1000, h: 667 });
+  for (let quality = 98;; quality -= 2) {
+    const file = new Uint8Array(await image.getBuffer("image/jpeg", { quality }));
+    if (file.length <= bytes) return file;
+  }
+}
+
+/** Hits over one connection while misses keep every core busy. */
+async function whileInferring(server: TestServer, request: Uint8Array, milliseconds: number): Promise<Row> {
+  const began = performance.now();
+  let seed = 0;
+  const misses = async () => {
+    while (performance.now() - began < milliseconds) await server.cutout("miss.png", await discImage(1000 + seed++));
   };
-  const misses = new Map<string, number>();
-  {
-    await using server = await TestServer.start(settings, { checked: false });
-    for (const name of PHOTOGRAPHS) misses.set(name, await send(server, name, /fwd=miss/));
+  const inferring = Promise.all([misses(), misses(), misses()]);
+  const latencies = await drive({ url: server.url, requests: [request], connections: 1, milliseconds });
+  await inferring;
+  return toRow(`memory hit, while ${seed} misses are inferred`, 1, latencies, milliseconds);
+}
+
+/** Renderings of a known image, each in another colour: one at a time, as long as there is time. */
+async function maskHits(server: TestServer, image: Uint8Array<ArrayBuffer>, milliseconds: number): Promise<Row> {
+  const latencies: number[] = [];
+  for (let at = performance.now(), end = at + milliseconds, colour = 0; at < end; colour++) {
+    const background = encodeURIComponent(`#${colour.toString(16).padStart(6, "0")}`);
+    const response = await server.fetch(`/cutouts?background=${background}`, { method: "POST", body: image });
+    await response.arrayBuffer();
+    const status = response.headers.get("Cache-Status") ?? "";
+    if (!status.includes("detail=mask")) throw new Error(`${response.status} ${status}, expected detail=mask`);
+    const now = performance.now();
+    latencies.push(now - at);
+    at = now;
   }
-  await using server = await TestServer.start(settings, { checked: false });
-  const rows: Row[] = [];
-  for (const image of PHOTOGRAPHS) {
-    const durable = await send(server, image, /hit; detail=(sqlite|redis)/);
-    const hits: number[] = [];
-    for (let i = 0; i < HITS; i++) hits.push(await send(server, image, /hit; detail=memory/));
-    const hit = percentile(hits, 0.5);
-    const miss = misses.get(image)!;
-    rows.push({
-      store,
-      image,
-      "miss (ms)": threeDigits(miss),
-      "first hit after a restart (ms)": threeDigits(durable),
-      "memory hit, median (ms)": threeDigits(hit),
-      "miss / memory hit": Math.round(miss / hit),
-    });
+  return toRow("mask hit (`POST /cutouts`, a new colour each)", 1, latencies, milliseconds);
+}
+
+/** The value that a Redis hit reads, read by the SDK alone. */
+async function bareGet(gateway: UpstashGateway, redis: RedisServer, milliseconds: number): Promise<Row> {
+  const client = await redis.client();
+  const [key] = await client.keys("cutcache:cutout:*");
+  await client.close();
+  const sdk = new Redis({
+    url: gateway.url,
+    token: gateway.token,
+    automaticDeserialization: false,
+    responseEncoding: false,
+    enableTelemetry: false,
+  });
+  const latencies: number[] = [];
+  for (let at = performance.now(), end = at + milliseconds; at < end;) {
+    await sdk.get(key);
+    const now = performance.now();
+    latencies.push(now - at);
+    at = now;
   }
-  return rows;
+  return toRow("`GET` of the same value by the SDK alone", 1, latencies, milliseconds);
+}
+
+function toRow(what: string, connections: number, latenciesMs: number[], milliseconds: number): Row {
+  return {
+    what,
+    connections,
+    "requests/s": Math.round(latenciesMs.length / milliseconds * 1000),
+    "p50 (ms)": threeDigits(percentile(latenciesMs, 0.5)),
+    "p99 (ms)": threeDigits(percentile(latenciesMs, 0.99)),
+  };
 }

@@ -1,70 +1,145 @@
 /**
  * `deno task bench [NAME...]`: measures a real server process (`deno task start`) with the real model. Without a name it
- * runs what needs no patience; `--help` lists the rest.
+ * runs what `docs/benchmarks.md` shows; `--help` lists the rest.
  */
 import { parseArgs } from "node:util";
 import { backpressure } from "./backpressure.ts";
-import { type Bench, OptionValues } from "./bench.ts";
+import { batch } from "./batch.ts";
+import { type Bench, OptionValues, type Table } from "./bench.ts";
 import { fidelity } from "./fidelity.ts";
+import { fleet } from "./fleet.ts";
 import { hits } from "./hits.ts";
+import { machine } from "./machine.ts";
+import { markdownTable } from "./measure.ts";
+import { misses } from "./misses.ts";
+import { models } from "./models.ts";
+import { peer } from "./peer.ts";
 import { pool } from "./pool.ts";
 import { soak } from "./soak.ts";
-import { throughput } from "./throughput.ts";
+import { start } from "./start.ts";
+import { stores } from "./stores.ts";
 
-const BENCHES: readonly Bench[] = [hits, throughput, pool, soak, backpressure, fidelity];
-const BY_DEFAULT = [hits];
+const BENCHES: readonly Bench[] = [
+  start,
+  misses,
+  hits,
+  stores,
+  fleet,
+  batch,
+  soak,
+  pool,
+  backpressure,
+  fidelity,
+  models,
+  peer,
+];
+/** What `docs/benchmarks.md` shows; the soak is a short one there. */
+const BY_DEFAULT: readonly (readonly [Bench, Record<string, number>])[] = [
+  [start, {}],
+  [misses, {}],
+  [hits, {}],
+  [stores, {}],
+  [fleet, {}],
+  [batch, {}],
+  [soak, { misses: 100 }],
+];
+
+const DOCS = new URL("../docs/benchmarks.md", import.meta.url);
 
 function usage(): string {
   const lines = BENCHES.flatMap(({ name, summary, duration, options = [] }) => [
     `  ${name.padEnd(14)}${summary} (${duration})`,
-    ...options.map((option) => {
-      const form = option.fallback === false ? `--${option.name}` : `--${option.name} N`;
-      return `  ${"".padEnd(14)}  ${form.padEnd(18)}${option.summary}${option.fallback ? ` (${option.fallback})` : ""}`;
+    ...options.map(({ name, summary, fallback }) => {
+      const form = {
+        number: `--${name} N`,
+        string: `--${name} TEXT`,
+        boolean: `--${name}`,
+      }[typeof fallback as string]!;
+      return `  ${"".padEnd(14)}  ${form.padEnd(18)} ${summary}${fallback ? ` (${fallback})` : ""}`;
     }),
   ]);
   return [
     "Usage: deno task bench [NAME...] [options]",
     "",
-    `Measures a real server process with the real model; without a name: ${BY_DEFAULT.map(({ name }) => name)}.`,
+    "Measures a real server process with the real model; without a name: " +
+    `${BY_DEFAULT.map(([{ name }]) => name).join(", ")} (12 min).`,
     "",
     ...lines,
     "",
+    "  --json            print JSON",
+    "  --write-docs      write docs/benchmarks.md as well; without a name only",
+    "",
     "The server takes its settings from the environment, as `deno task start` does: QUEUE_LIMIT=20 deno task bench …",
+    "The benches of Redis need redis-server, as the tests do.",
   ].join("\n");
 }
 
+interface Run {
+  readonly bench: Bench;
+  readonly values: OptionValues;
+}
+
 /** @throws {Error} where the arguments are wrong. */
-function parse(args: string[]): { help: boolean; benches: readonly Bench[]; values: OptionValues[] } {
+function parse(args: string[]): { help: boolean; json: boolean; writeDocs: boolean; runs: readonly Run[] } {
   const declared = BENCHES.flatMap(({ options = [] }) => options);
   const { values: given, positionals } = parseArgs({
     args,
     allowPositionals: true,
     options: {
       help: { type: "boolean" },
+      json: { type: "boolean" },
+      "write-docs": { type: "boolean" },
       ...Object.fromEntries(
         declared.map(({ name, fallback }) => [name, { type: fallback === false ? "boolean" : "string" }] as const),
       ),
     },
   }) as { values: Record<string, string | boolean>; positionals: string[] };
-  const benches = positionals.length === 0 ? BY_DEFAULT : positionals.map((name) => {
+  const { help = false, json = false, "write-docs": writeDocs = false, ...options } = given;
+  const names = positionals.length === 0 && "peer" in options ? [peer.name] : positionals;
+  const chosen = names.length === 0 ? BY_DEFAULT : names.map((name) => {
     const bench = BENCHES.find((bench) => bench.name === name);
     if (bench === undefined) throw new Error(`there is no bench "${name}"`);
-    return bench;
+    return [bench, {}] as const;
   });
-  const taken = new Set(["help", ...benches.flatMap(({ options = [] }) => options.map(({ name }) => name))]);
-  for (const [name, value] of Object.entries(given)) {
-    if (!taken.has(name)) throw new Error(`--${name} means nothing to ${benches.map(({ name }) => name).join(" or ")}`);
-    if (typeof value === "string" && !/^[1-9]\d*$/.test(value)) throw new Error(`--${name} ${value} is not a count`);
+  if (writeDocs && names.length > 0) throw new Error("--write-docs takes all that the page shows: give no name");
+  const taken = new Map(chosen.flatMap(([{ options = [] }]) => options.map((option) => [option.name, option])));
+  for (const [name, value] of Object.entries(options)) {
+    const option = taken.get(name);
+    if (option === undefined) {
+      throw new Error(`--${name} means nothing to ${chosen.map(([{ name }]) => name).join(" or ")}`);
+    }
+    if (typeof option.fallback === "number" && !/^[1-9]\d*$/.test(`${value}`)) {
+      throw new Error(`--${name} ${value} is not a count`);
+    }
   }
-  const values = benches.map(({ options = [] }) =>
-    new OptionValues(
-      new Map(options.map(({ name, fallback }) => {
-        const value = given[name] ?? fallback;
-        return [name, typeof value === "string" ? Number(value) : value];
-      })),
-    )
-  );
-  return { help: given.help === true, benches, values };
+  const runs = chosen.map(([bench, preset]) => ({
+    bench,
+    values: new OptionValues(
+      new Map((bench.options ?? []).map(({ name, fallback }) => [
+        name,
+        options[name] ?? (preset as Record<string, number>)[name] ?? fallback,
+      ])),
+    ),
+  }));
+  return { help: help === true, json: json === true, writeDocs: writeDocs === true, runs };
+}
+
+/** What is done here, for people; beside it, on the error stream, how far it is. */
+function asMarkdown({ name, summary }: Bench, tables: readonly Table[]): string {
+  const shown = tables.map(({ caption, rows }) => `${caption}\n\n${markdownTable(rows)}`);
+  return [`## ${name}: ${summary}`, ...shown].join("\n\n");
+}
+
+function page(sections: readonly string[]): string {
+  const { date, cutcache, deno, os, processor, cores, memoryGb } = machine();
+  return [
+    "# Benchmarks",
+    "Written by `deno task bench --write-docs`; `deno task bench` repeats it on any machine (as root on Debian or " +
+    "Ubuntu it installs redis-server where it is missing). Nothing here is typed by hand. Times differ by a third from " +
+    "machine to machine and from hour to hour on a shared one.",
+    `${date}, Cutcache ${cutcache}, Deno ${deno}, ${os}, ${processor}, ${cores} cores, ${memoryGb} GiB.`,
+    ...sections,
+  ].join("\n\n") + "\n";
 }
 
 let parsed: ReturnType<typeof parse>;
@@ -77,8 +152,19 @@ try {
 if (parsed.help) {
   console.log(usage());
 } else {
-  for (const [i, bench] of parsed.benches.entries()) {
-    console.log(`\n## ${bench.name}: ${bench.summary}\n`);
-    await bench.run(parsed.values[i]);
+  const sections: string[] = [];
+  const results: { bench: string; tables: readonly Table[] }[] = [];
+  for (const { bench, values } of parsed.runs) {
+    const tables = await bench.run(values, (progress) => console.error(`${bench.name}: ${progress}`));
+    results.push({ bench: bench.name, tables });
+    sections.push(asMarkdown(bench, tables));
+    if (!parsed.json) console.log(`\n${sections.at(-1)}\n`);
+  }
+  if (parsed.json) console.log(JSON.stringify({ machine: machine(), results }, undefined, 2));
+  if (parsed.writeDocs) {
+    await Deno.writeTextFile(DOCS, page(sections));
+    await new Deno.Command(Deno.execPath(), { args: ["fmt", "--quiet", DOCS.pathname] }).output();
   }
 }
+// Not by itself: an engine that was closed leaves threads that wait, and Deno ends none of those.
+Deno.exit(0);

@@ -13,6 +13,11 @@ export function megabytes(bytes: number): number {
   return Math.round(bytes / 1e6);
 }
 
+/** Width, height and megapixels of an image. */
+export function markdownSize({ width, height }: { width: number; height: number }): string {
+  return `${width}×${height} (${(width * height / 1e6).toFixed(1)} MP)`;
+}
+
 /** Rows of one shape as a Markdown table; numbers stand to the right. */
 export function markdownTable<Row extends object>(rows: readonly Row[]): string {
   const columns = Object.keys(rows[0]) as (keyof Row & string)[];
@@ -49,7 +54,7 @@ export class ServerMemory implements Disposable {
     const running = servers.filter((pid) => !commandLine(pid).includes("task"));
     if (running.length !== 1) throw new Error(`${running.length} servers run below this process, expected one`);
     this.#pid = running[0];
-    this.launcherRss = parentOf(this.#pid) === Deno.pid ? 0 : residentMemory(parentOf(this.#pid)!).rss;
+    this.launcherRss = parentOf(this.#pid) === Deno.pid ? 0 : processMemory(parentOf(this.#pid)!).rss;
     this.#sample();
     this.#timer = setInterval(() => this.#sample(), SAMPLE_EVERY_MS);
   }
@@ -70,7 +75,7 @@ export class ServerMemory implements Disposable {
 
   #sample(): void {
     try {
-      const { rss, peak } = residentMemory(this.#pid);
+      const { rss, peak } = processMemory(this.#pid);
       this.samples.push({ at: performance.now(), rss });
       this.#peak = peak;
     } catch (error) {
@@ -80,8 +85,8 @@ export class ServerMemory implements Disposable {
   }
 }
 
-/** `VmRSS` and `VmHWM` of proc_pid_status(5), in bytes. */
-function residentMemory(pid: number): { rss: number; peak: number } {
+/** What a process has in memory, and the most that it had: `VmRSS` and `VmHWM` of proc_pid_status(5), in bytes. */
+export function processMemory(pid: number): { rss: number; peak: number } {
   const status = Deno.readTextFileSync(`/proc/${pid}/status`);
   const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(status)?.[1] ?? 0) * 1024;
   return { rss: field("VmRSS"), peak: field("VmHWM") };

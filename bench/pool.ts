@@ -1,7 +1,7 @@
 import { TestServer } from "../tests/support/server.ts";
 import type { Bench } from "./bench.ts";
 import { expectNoFailures, load } from "./load.ts";
-import { markdownTable, megabytes, percentile, ServerMemory, threeDigits } from "./measure.ts";
+import { megabytes, percentile, ServerMemory, threeDigits } from "./measure.ts";
 import { pictures } from "./pictures.ts";
 
 const SIZE = { width: 1024, height: 683 };
@@ -13,15 +13,18 @@ export const pool: Bench = {
   duration: "3 min",
   options: [{ name: "images", summary: "images of each combination", fallback: 40 }],
 
-  async run(values) {
+  async run(values, tell) {
     const count = values.number("images");
     const files = await pictures(Array.from({ length: count }, () => SIZE));
     const counts = [1, 2].filter((n) => n <= navigator.hardwareConcurrency);
     const rows = [];
     for (const workers of counts) {
-      for (const threads of counts) rows.push(await measure(workers, threads, files));
+      for (const threads of counts) {
+        tell(`${workers} × ${threads}`);
+        rows.push(await measure(workers, threads, files));
+      }
     }
-    console.log(markdownTable(rows));
+    return [{ caption: `${count} images of 0.7 megapixels, ${CONCURRENCY} at a time.`, rows }];
   },
 };
 

@@ -27,7 +27,7 @@ export const soak: Bench = {
   duration: "10 min",
   options: [{ name: "misses", summary: "how many", fallback: 550 }],
 
-  async run(values) {
+  async run(values, tell) {
     const misses = values.number("misses");
     // The other way round as well, where each size meets another of the four photographs.
     const files = await pictures([...SIZES, ...SIZES.toReversed()]);
@@ -36,9 +36,7 @@ export const soak: Bench = {
     const ready = memory.samples[0].rss;
     const began = performance.now();
     let mark = began;
-    const medians: number[] = [];
-    // Row by row, so that a run that is cut short has told something.
-    console.log("| misses | RSS, median since the row above (MB) |\n| ---: | ---: |");
+    const medians: { misses: number; rss: number }[] = [];
     const result = await load(server, {
       images: misses,
       image: (number) => numbered(files[number % files.length], number),
@@ -46,25 +44,31 @@ export const soak: Bench = {
       timeoutMs: 3_600_000,
       onCutout: (cutouts) => {
         if (cutouts % MISSES_PER_ROW !== 0 && cutouts !== misses) return;
-        const median = memory.median(mark);
+        const rss = memory.median(mark);
         mark = performance.now();
-        medians.push(median);
-        console.log(`| ${cutouts} | ${megabytes(median)} |`);
+        medians.push({ misses: cutouts, rss });
+        // A run that is cut short has told something.
+        tell(`${cutouts} misses: ${megabytes(rss)} MB`);
       },
     });
     expectNoFailures(result);
-    const early = medians[Math.min(FIRST_MARK / MISSES_PER_ROW, medians.length) - 1];
+    const early = medians.find(({ misses }) => misses >= FIRST_MARK) ?? medians.at(-1)!;
     const last = medians.at(-1)!;
-    const growth = (last / early - 1) * 100;
-    console.log([
-      "",
-      `ready: ${megabytes(ready)} MB`,
-      `after ${Math.min(FIRST_MARK, misses)} misses: ${megabytes(early)} MB; after ${misses}: ${megabytes(last)} MB; ` +
-      `growth ${growth.toFixed(1)} %`,
-      `peak: ${megabytes(memory.peak)} MB; steady (median of the second half): ` +
-      `${megabytes(memory.median(began + result.elapsedMs / 2))} MB`,
-      `\`deno task\` around the server: ${megabytes(memory.launcherRss)} MB`,
-      `${misses} misses in ${Math.round(result.elapsedMs / 1000)} s; workers replaced: ${result.workerRestarts}`,
-    ].join("\n"));
+    return [{
+      caption:
+        `${misses} misses of 0.3 to 2 megapixels, ${CONCURRENCY} at a time, with default settings. A figure after ` +
+        `misses is the median over the last ${MISSES_PER_ROW} of them; steady is the median of the second half. The ` +
+        "`deno task` around the server is not counted.",
+      rows: [{
+        "ready (MB)": megabytes(ready),
+        [`after ${early.misses} (MB)`]: megabytes(early.rss),
+        [`after ${last.misses} (MB)`]: megabytes(last.rss),
+        "growth": `${((last.rss / early.rss - 1) * 100).toFixed(1)} %`,
+        "steady (MB)": megabytes(memory.median(began + result.elapsedMs / 2)),
+        "peak (MB)": megabytes(memory.peak),
+        "`deno task` (MB)": megabytes(memory.launcherRss),
+        "workers replaced": result.workerRestarts,
+      }],
+    }];
   },
 };

@@ -1,0 +1,118 @@
+import { createHash } from "node:crypto";
+import PQueue from "p-queue";
+import { fixture, PHOTOGRAPHS } from "../tests/support/images.ts";
+import { RedisServer } from "../tests/support/redis.ts";
+import { TestServer } from "../tests/support/server.ts";
+import { ensureTestTools } from "../tests/support/tools.ts";
+import { UpstashGateway } from "../tests/support/upstash_gateway.ts";
+import type { Bench } from "./bench.ts";
+import { drive, postJson } from "./http_load.ts";
+import { percentile, threeDigits } from "./measure.ts";
+import { numbered } from "./pictures.ts";
+
+const INSTANCES = [1, 2, 3];
+/** Requests for each new image, spread over the instances. */
+const REQUESTS_PER_IMAGE = 6;
+/** New images under way at a time. */
+const IMAGES_PER_INSTANCE = 2;
+const CONNECTIONS_PER_INSTANCE = 8;
+const WARM_UP_MS = 1000;
+
+export const fleet: Bench = {
+  name: "fleet",
+  summary: "hits/s and inferences of 1, 2 and 3 instances on one Redis, and whether an image is inferred twice",
+  duration: "2 min",
+  options: [
+    { name: "seconds", summary: "how long hits are measured", fallback: 4 },
+    { name: "new-images", summary: "how many new images each fleet is sent", fallback: 12 },
+  ],
+
+  async run(values, tell) {
+    const milliseconds = values.number("seconds") * 1000;
+    const count = values.number("new-images");
+    await ensureTestTools();
+    const rows = [];
+    for (const instances of INSTANCES) {
+      tell(`${instances} of ${INSTANCES.at(-1)} instances`);
+      rows.push(await measure(instances, count, milliseconds));
+    }
+    return [{
+      caption:
+        `Instances on one Redis, each started anew with an empty cache. Each of ${count} new photographs is sent ` +
+        `${REQUESTS_PER_IMAGE} times at once, by turns to each instance, ${IMAGES_PER_INSTANCE} photographs for each ` +
+        "instance at a time; duplicates are inferences beyond one for each. Hits are memory hits of `/predict`, over " +
+        `${CONNECTIONS_PER_INSTANCE} connections to each instance. Instances, Redis, its gateway and the load share ` +
+        "this machine's cores: where these are all in use, more instances do not make more of them.",
+      rows,
+    }];
+  },
+};
+
+async function measure(instances: number, count: number, milliseconds: number) {
+  await using redis = await RedisServer.start();
+  await using gateway = await UpstashGateway.start({ redisUrl: redis.url });
+  await using fleet = await startFleet(instances, gateway);
+  const { servers } = fleet;
+  await Promise.all(servers.map((server) => server.ready()));
+  const images = Array.from({ length: count }, (_, number) => {
+    return numbered(fixture(`${PHOTOGRAPHS[number % PHOTOGRAPHS.length]}.jpg`), number);
+  });
+  const distinct = new Set(images.map((image) => createHash("sha256").update(image).digest("hex"))).size;
+
+  const began = performance.now();
+  const queue = new PQueue({ concurrency: IMAGES_PER_INSTANCE * instances });
+  await queue.addAll(images.map((image, i) => async () => {
+    const answers = Array.from({ length: REQUESTS_PER_IMAGE }, async (_, j) => {
+      const server = servers[(i + j) % instances];
+      const response = await server.fetch("/cutouts", { method: "POST", body: image });
+      await response.arrayBuffer();
+      if (response.status !== 200) throw new Error(`answered ${response.status}`);
+    });
+    await Promise.all(answers);
+  }));
+  const elapsedMs = performance.now() - began;
+  const inferences = await Promise.all(servers.map((server) => server.inferences()));
+  const total = inferences.reduce((sum, count) => sum + count, 0);
+
+  const known = images[0];
+  const request = postJson("/predict", JSON.stringify({ file_path: "a.jpg", img_base64: known.toBase64() }));
+  const load = (milliseconds: number) =>
+    Promise.all(servers.map(({ url }) => {
+      return drive({ url, requests: [request], connections: CONNECTIONS_PER_INSTANCE, milliseconds });
+    }));
+  await load(WARM_UP_MS);
+  const latencies = (await load(milliseconds)).flat();
+  return {
+    instances,
+    "hits/s": Math.round(latencies.length / milliseconds * 1000),
+    "hit p50 (ms)": threeDigits(percentile(latencies, 0.5)),
+    "new images": distinct,
+    "requests for them": count * REQUESTS_PER_IMAGE,
+    inferences: total,
+    "by instance": inferences.join(" + "),
+    duplicates: total - distinct,
+    "new images/s": threeDigits(distinct / elapsedMs * 1000),
+  };
+}
+
+async function startFleet(
+  instances: number,
+  gateway: UpstashGateway,
+): Promise<AsyncDisposable & { readonly servers: readonly TestServer[] }> {
+  await using started = new AsyncDisposableStack();
+  const servers: TestServer[] = [];
+  for (let i = 0; i < instances; i++) {
+    servers.push(started.use(
+      await TestServer.start({
+        UPSTASH_REDIS_REST_URL: gateway.url,
+        UPSTASH_REDIS_REST_TOKEN: gateway.token,
+        LOG_LEVEL: "warning",
+        // Many processes on few cores: deadlines here would be about them, not about Redis.
+        CACHE_TIMEOUT_MS: "5000",
+        INFERENCE_TIMEOUT_MS: "120000",
+      }, { checked: false }),
+    ));
+  }
+  const kept = started.move();
+  return { servers, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+}

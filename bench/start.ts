@@ -1,0 +1,59 @@
+import { fixture } from "../tests/support/images.ts";
+import { TestServer } from "../tests/support/server.ts";
+import type { Bench } from "./bench.ts";
+import { percentile } from "./measure.ts";
+
+export const start: Bench = {
+  name: "start",
+  summary: "from `deno task start` to the first cutout, and to a server that is ready",
+  duration: "30 s",
+  options: [{ name: "starts", summary: "how many", fallback: 7 }],
+
+  async run(values, tell) {
+    const count = values.number("starts");
+    const ready: number[] = [];
+    const answered: number[] = [];
+    for (let i = 0; i < count; i++) {
+      tell(`${i + 1} of ${count}`);
+      const port = freePort();
+      const began = performance.now();
+      const starting = TestServer.start({ PORT: `${port}` }, { checked: false });
+      await askUntilAnswered(`http://127.0.0.1:${port}/cutouts`);
+      answered.push(performance.now() - began);
+      await using server = await starting;
+      await server.ready();
+      ready.push(performance.now() - began);
+    }
+    const row = (until: string, times: number[]) => ({
+      until,
+      "least (ms)": Math.round(Math.min(...times)),
+      "median (ms)": Math.round(percentile(times, 0.5)),
+      "most (ms)": Math.round(Math.max(...times)),
+    });
+    return [{
+      caption: `${count} starts with an empty cache; the image (451×300) is sent every 10 ms until it is answered.`,
+      rows: [row("the first cutout is there", answered), row("/readyz says so", ready)],
+    }];
+  },
+};
+
+function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listener.addr.port;
+}
+
+/** As somebody would who cannot wait: a server that does not listen yet refuses the connection. */
+async function askUntilAnswered(url: string): Promise<void> {
+  const body = fixture("chelsea.jpg");
+  for (;;) {
+    try {
+      const response = await fetch(url, { method: "POST", body });
+      await response.body?.cancel();
+      if (response.status !== 200) throw new Error(`${url} answered ${response.status}`);
+      return;
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+}
