@@ -10,6 +10,8 @@ import { RateLimiter } from "../src/http/rate_limit.ts";
 import { DeferredWork } from "../src/deferred.ts";
 import type { Engine, EngineOptions } from "../src/inference/engine.ts";
 import { Predictor } from "../src/predictor.ts";
+import { Readiness } from "../src/readiness.ts";
+import { Telemetry } from "../src/telemetry/telemetry.ts";
 import { defaultModel, withEngine } from "./support/engine.ts";
 import { discImage, paintImage } from "./support/images.ts";
 
@@ -36,6 +38,7 @@ async function withApp(
     const app = createApp({
       appVersion: "0.0.0",
       models: [await defaultModel()],
+      pageFolder: new URL("../static/page/", import.meta.url),
       store: cache.name,
       engineStatus: () => engine.status(),
       storeHealth: () => undefined,
@@ -47,6 +50,8 @@ async function withApp(
       admission: { apiTokens: [], trustedProxies: 0 },
       corsOrigins: [],
       bodies: new BodyIntake({ maxBytes: 1e7, maxPendingBytes: 1e8, timeoutMs: 30_000 }),
+      readiness: new Readiness(engine),
+      telemetry: new Telemetry(),
       logger,
       ...appParts,
     });
@@ -218,8 +223,56 @@ Deno.test("app › a body that comes again is answered without being parsed, dec
     }
   }));
 
+Deno.test("app › a probe asks neither the store nor the model, and a server that stops is not ready", async () => {
+  let asked = 0;
+  const count = <T>(value: T) => () => (asked++, Promise.resolve(value));
+  const counting: Store = {
+    name: "counting",
+    get: count(undefined),
+    set: count(undefined),
+    delete: count(false),
+    deleteImage: count(0),
+    clear: count(0),
+    list: count([]),
+    stats: count({ entries: 0 }),
+  };
+  const readiness = new Readiness({ warm: true, warmUp: () => Promise.resolve() });
+  await withApp(
+    counting,
+    async ({ app, cache, engine }) => {
+      const status = async (path: string) => (await app.request(path)).status;
+      for (let i = 0; i < 20; i++) {
+        for (const path of ["/livez", "/readyz", "/health", "/metrics"]) assert.equal(await status(path), 200, path);
+      }
+      assert.equal(asked, 0);
+      assert.equal(engine.status().running + engine.status().waiting + engine.status().inferences, 0);
+      await cache.stats();
+      assert.equal(asked, 1, "it would have been counted");
+      readiness.stop();
+      const notReady = await app.request("/readyz");
+      assert.deepEqual([notReady.status, await notReady.json()], [503, {
+        ready: false,
+        reason: "the server is stopping",
+      }]);
+      assert.deepEqual([await status("/livez"), await status("/health")], [200, 200]);
+    },
+    {},
+    { readiness },
+  );
+});
+
 /** Routes that say nothing of images and cost next to nothing. */
-const OPEN = new Set(["/", "/health", "/livez", "/readyz", "/metadata", "/openapi.json", "/docs"]);
+const OPEN = new Set([
+  "/",
+  "/health",
+  "/livez",
+  "/readyz",
+  "/metadata",
+  "/openapi.json",
+  "/docs",
+  "/page/:file",
+  "/jobs/:id",
+]);
 
 const API_TOKEN = "an-api-token-of-a-client";
 

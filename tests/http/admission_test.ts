@@ -1,10 +1,12 @@
+import { getLogger } from "@logtape/logtape";
 import assert from "node:assert/strict";
 import { Hono } from "hono";
 import { admission, guarded } from "../../src/http/admission.ts";
 import { SecretToken } from "../../src/http/auth.ts";
 import { toHttpError } from "../../src/http/errors.ts";
-import type { AppEnv } from "../../src/http/job.ts";
+import { type AppEnv, job } from "../../src/http/job.ts";
 import { RateLimiter } from "../../src/http/rate_limit.ts";
+import { Telemetry } from "../../src/telemetry/telemetry.ts";
 
 const ADMIN = "the-token-of-the-operator";
 const CLIENT = "the-token-of-a-client";
@@ -19,6 +21,7 @@ function limitedApp(trustedProxies: number, tokens: string[] = []) {
   dialect.get("/thing/:id", (c) => c.text("thing"));
   dialect.all("/thing/*", (c) => c.text("anything"));
   const app = new Hono<AppEnv>();
+  app.use(job(getLogger("cutcache"), new Telemetry()));
   const rateLimiter = new RateLimiter({ requests: 2, windowMs: 86_400_000 });
   const apiTokens = tokens.map((token) => new SecretToken(token));
   app.route(

@@ -4,6 +4,10 @@ import { TextLineStream } from "./lines.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 
+/** The start task, or what `TEST_SERVER_COMMAND` has instead (a JSON array), as the tests of other platforms do. */
+const COMMAND: readonly string[] = JSON.parse(Deno.env.get("TEST_SERVER_COMMAND") ?? "null") ??
+  [Deno.execPath(), "task", "--quiet", "start"];
+
 /** One JSON line of the server's log. */
 export type LogLine = { level: string; message: string; job_id?: string; [property: string]: unknown };
 
@@ -13,6 +17,13 @@ export interface PredictAnswer {
   img_none_bg_base64: string | null;
   error?: { code: string; message: string };
   job_id?: string;
+}
+
+export interface StartOptions {
+  /** Whether responses are compared with `/openapi.json`: benches measure the server alone. */
+  checked?: boolean;
+  /** Starts it in another way. */
+  command?: readonly string[];
 }
 
 /**
@@ -48,14 +59,17 @@ export class TestServer {
   }
 
   /**
-   * Starts a server and waits until it listens. Its responses are compared with `/openapi.json`, unless `checked` is
-   * false: benches measure the server alone.
+   * Starts a server and waits until it answers.
    * @throws {Error} with what it printed, where it ends instead.
    */
-  static async start(settings: Record<string, string> = {}, { checked = true } = {}): Promise<TestServer> {
+  static async start(
+    settings: Record<string, string> = {},
+    { checked = true, command = COMMAND }: StartOptions = {},
+  ): Promise<TestServer> {
     const cacheDir = settings.CACHE_DIR ?? await Deno.makeTempDir({ prefix: "cutcache-test-" });
-    const process = new Deno.Command(Deno.execPath(), {
-      args: ["task", "--quiet", "start"],
+    const [program, ...args] = command;
+    const process = new Deno.Command(program, {
+      args,
       cwd: ROOT,
       env: { HOST: "127.0.0.1", PORT: "0", LOG_FORMAT: "json", CACHE_DIR: cacheDir, NO_COLOR: "1", ...settings },
       stdout: "piped",
@@ -92,6 +106,16 @@ export class TestServer {
       if (!settings.CACHE_DIR) await Deno.remove(cacheDir, { recursive: true });
       throw error;
     }
+  }
+
+  /** Starts a server with the quickest of the models that ship: for tests of what goes on around the model. */
+  static quick(settings: Record<string, string> = {}, options?: StartOptions): Promise<TestServer> {
+    return TestServer.start({ MODEL: "u2netp-fast", ...settings }, options);
+  }
+
+  /** The process that was started: of the start task, which has the server below it, or the server itself. */
+  get pid(): number {
+    return this.#process.pid;
   }
 
   /** Ends the server with a signal and waits for it; what it logged stays in `logs`. */
@@ -166,16 +190,41 @@ export class TestServer {
   async health(): Promise<{
     proxy_server: { health: string };
     predict_server: { health: string };
-    engine: { inferences: number; waiting: number; running: number; workerRestarts: number };
+    engine: {
+      backend: string;
+      mode: string;
+      sandboxed: boolean;
+      threads: number;
+      inferences: number;
+      waiting: number;
+      running: number;
+      workerRestarts: number;
+    };
     store: { name: string; health: string; breaker?: string; failedWrites?: number; lastError?: string };
     deferred: { pending: number; failed: number };
   }> {
     return await (await this.fetch("/health")).json();
   }
 
-  /** Resolves once a line like this has been logged. */
+  /**
+   * Resolves once a line like this has been logged.
+   * @throws {Error} where none has been after a minute: a test that waits for ever tells nobody what is wrong.
+   */
   async logged(isIt: (line: LogLine) => boolean): Promise<void> {
-    while (!this.logs.some(isIt)) await new Promise((resolve) => setTimeout(resolve, 5));
+    for (const until = performance.now() + 60_000; !this.logs.some(isIt);) {
+      if (performance.now() > until) throw new Error(`not logged: ${isIt}`);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+
+  /** Resolves once every model has run. */
+  async ready(): Promise<void> {
+    for (;;) {
+      const response = await this.fetch("/readyz");
+      await response.body?.cancel();
+      if (response.status === 200) return;
+      await new Promise((resolve) => setTimeout(resolve, 25));
+    }
   }
 
   /** How many times the model has run for a request. */

@@ -11,6 +11,8 @@ export interface Tool {
 /** Every program the tests need beyond Deno itself. */
 export const TEST_TOOLS: Tool[] = [
   { command: "redis-server", debianPackage: "redis-server", purpose: "the tests of the shared cache" },
+  { command: "chromium", debianPackage: "chromium", purpose: "the tests of the page" },
+  { command: "npx", debianPackage: "npm", purpose: "the tests on an older Deno" },
 ];
 
 /**

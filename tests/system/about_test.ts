@@ -14,6 +14,38 @@ Deno.test("the service tells what it is", async (t) => {
     assert.match((await json.json()).message, /^Cutcache /);
   });
 
+  await t.step("GET / is a page where HTML is preferred, which runs scripts of this server alone", async () => {
+    const browser = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8";
+    const page = await server.fetch("/", { headers: { Accept: browser } });
+    assert.match(page.headers.get("Content-Type")!, /^text\/html/);
+    assert.equal(page.headers.get("Vary"), "Accept");
+    assert.match(
+      page.headers.get("Content-Security-Policy")!,
+      /^default-src 'none'; script-src 'self'; style-src 'self'/,
+    );
+    const html = await page.text();
+    assert.doesNotMatch(html, /<style|style=|<script(?![^>]* src="page\/)| on\w+=|(?:src|href)="(?!page\/|docs"|\.\/)/);
+    for (const accept of ["*/*", "text/plain, text/html;q=0.5"]) {
+      const greeting = await server.fetch("/", { headers: { Accept: accept } });
+      assert.match(await greeting.text(), /^Cutcache /, accept);
+      assert.equal(greeting.headers.get("Vary"), "Accept");
+    }
+    for (
+      const [file, type] of [["app.js", "text/javascript"], ["page.css", "text/css"], ["icon.svg", "image/svg+xml"]]
+    ) {
+      const { headers, body } = await server.fetch(`/page/${file}`);
+      await body?.cancel();
+      assert.equal(headers.get("Content-Type")!.split(";")[0], type);
+      const again = await server.fetch(`/page/${file}`, { headers: { "If-None-Match": headers.get("ETag")! } });
+      assert.equal(again.status, 304);
+    }
+    for (const name of ["..%2fmodel.json", "%2e%2e%2fmodel.json", "nothing.js"]) {
+      const { status, body } = await server.fetch(`/page/${name}`);
+      await body?.cancel();
+      assert.equal(status, 404, name);
+    }
+  });
+
   await t.step("GET /health says that both are well", async () => {
     const health = await server.health();
     assert.deepEqual(health.proxy_server, { health: "ok" });
@@ -27,10 +59,9 @@ Deno.test("the service tells what it is", async (t) => {
     assert.match(version, /^[0-9a-f]{16}$/);
     const model = await Deno.readFile(new URL("../../static/model.onnx", import.meta.url));
     const sha256 = new Uint8Array(await crypto.subtle.digest("SHA-256", model)).toHex();
-    assert.deepEqual(models.map(({ name, version }: { name: string; version: string }) => [name, version]), [[
-      "u2netp",
-      version,
-    ]]);
+    assert.deepEqual(models.map(({ name }: { name: string }) => name), ["u2netp", "u2netp-fast", "u2netp-rank32"]);
+    assert.equal(models[0].version, version);
+    assert.notEqual(models[1].version, version);
     assert.deepEqual(metadata, {
       name: "u2netp",
       licence: "Apache-2.0",

@@ -18,7 +18,7 @@ Deno.test("fleet › three instances on one Redis", async (t) => {
   await using redis = await RedisServer.start();
   await using gateway = await UpstashGateway.start({ redisUrl: redis.url });
   const start = () =>
-    TestServer.start({
+    TestServer.quick({
       UPSTASH_REDIS_REST_URL: gateway.url,
       UPSTASH_REDIS_REST_TOKEN: gateway.token,
       ADMIN_TOKEN,

@@ -22,13 +22,22 @@ function stages(response: Response): string[] {
 }
 
 Deno.test("HTTP caching", async (t) => {
-  await using server = await TestServer.start({ ADMIN_TOKEN: TOKEN });
+  await using server = await TestServer.quick({ ADMIN_TOKEN: TOKEN });
   const image = await discImage(1);
   const address = `/cutouts/${digest(image)}`;
   const get = async (path: string, headers: Record<string, string> = {}, method = "GET") => {
     const response = await server.fetch(path, { method, headers });
     return { response, bytes: new Uint8Array(await response.arrayBuffer()) };
   };
+
+  await t.step("who prefers leniency is told of a cutout that is not there without an error", async () => {
+    assert.equal((await get(address)).response.status, 404);
+    const { response } = await get(address, { Prefer: "respond-async, handling=lenient" });
+    assert.equal(response.status, 204);
+    assert.equal(response.headers.get("Preference-Applied"), "handling=lenient");
+    assert.equal(response.headers.get("Cache-Control"), "no-store");
+    assert.equal((await get(address, { Prefer: "handling=strict" })).response.status, 404);
+  });
   const ask = async (headers: Record<string, string>) => {
     const body = JSON.stringify({ file_path: "a.png", img_base64: image.toBase64() });
     const response = await server.fetch("/predict", {

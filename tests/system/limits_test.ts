@@ -49,7 +49,7 @@ async function exchange(server: TestServer, text: string): Promise<string> {
 const POST = "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
 
 Deno.test("limits › hostile connections do no harm", async (t) => {
-  await using server = await TestServer.start({ BODY_TIMEOUT_MS: "300" });
+  await using server = await TestServer.quick({ BODY_TIMEOUT_MS: "300" });
   const image = await discImage(1);
   await server.cutout("a.png", image);
   const alive = async () => assert.match((await server.cutout("a.png", image)).cacheStatus, /hit; detail=memory/);
@@ -128,7 +128,7 @@ Deno.test("limits › hostile connections do no harm", async (t) => {
 });
 
 Deno.test("limits › with tokens, all but what the service tells of itself needs one", async (t) => {
-  await using server = await TestServer.start({
+  await using server = await TestServer.quick({
     API_TOKENS: `${CLIENT}, another-token-of-a-client`,
     ADMIN_TOKEN: ADMIN,
     CORS_ORIGINS: "https://example.com",
@@ -202,8 +202,8 @@ Deno.test("limits › RATE_LIMIT counts clients together in all instances, and R
     UPSTASH_REDIS_REST_URL: gateway.url,
     UPSTASH_REDIS_REST_TOKEN: gateway.token,
   };
-  await using one = await TestServer.start(settings);
-  await using other = await TestServer.start(settings);
+  await using one = await TestServer.quick(settings);
+  await using other = await TestServer.quick(settings);
   const ask = async (server: TestServer) => {
     const response = await server.fetch(`/cutouts/${"0".repeat(64)}`);
     const { code } = await response.json();
@@ -224,7 +224,7 @@ Deno.test("limits › RATE_LIMIT counts clients together in all instances, and R
 
 Deno.test("limits › wrong tokens, rates and origins are named at the start, tokens without telling them", async () => {
   const wrong = { API_TOKENS: `${CLIENT},short-one`, RATE_LIMIT: "60", CORS_ORIGINS: "example.com/" };
-  await assert.rejects(() => TestServer.start(wrong), (error: Error) => {
+  await assert.rejects(() => TestServer.quick(wrong), (error: Error) => {
     assert.match(error.message, /API_TOKENS=\(hidden\): has fewer than 16 characters/);
     assert.match(error.message, /RATE_LIMIT="60": is not a rate/);
     assert.match(error.message, /CORS_ORIGINS="example.com\/": is not a list of origins/);

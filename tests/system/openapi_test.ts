@@ -60,8 +60,10 @@ Deno.test("OpenAPI", async (t) => {
   });
 
   await t.step("a curl of /docs is answered as it is described", async () => {
+    // Otherwise one of them is answered 503.
+    await server.ready();
     const page = await (await server.fetch("/docs")).text();
-    const commands = page.matchAll(/<pre>(curl [^<]*)<\/pre>/g).map(([, text]) =>
+    const commands = page.matchAll(/<pre[^>]*>(curl [^<]*)<\/pre>/g).map(([, text]) =>
       text.replaceAll("&#39;", "'").replaceAll("&quot;", '"').replaceAll("&amp;", "&")
     ).toArray();
     assert.ok(commands.some((command) => command.includes("/predict")));

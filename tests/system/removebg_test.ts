@@ -42,7 +42,7 @@ const foreground = (headers: Headers) =>
   numbers(headers, "Foreground-Left", "Foreground-Top", "Foreground-Width", "Foreground-Height");
 
 Deno.test("removebg › the dialect, of a started server", async (t) => {
-  await using server = await TestServer.start();
+  await using server = await TestServer.quick();
   const rocket = fixture("rocket.jpg"); // 640×427
   const full = { image_file: rocket, size: "full" };
 
@@ -270,11 +270,11 @@ Deno.test("removebg › layouts survive a restart, and a body over the limit is 
     const disc = { image_file: await discImage(5, 200) };
     let before: Headers;
     {
-      await using server = await TestServer.start({ CACHE_DIR: cacheDir });
+      await using server = await TestServer.quick({ CACHE_DIR: cacheDir });
       before = (await post(server, disc)).headers;
       await server.settled();
     }
-    await using server = await TestServer.start({ CACHE_DIR: cacheDir, MAX_BODY_BYTES: "100000" });
+    await using server = await TestServer.quick({ CACHE_DIR: cacheDir, MAX_BODY_BYTES: "100000" });
     const { headers } = await post(server, disc);
     assert.match(headers.get("Cache-Status")!, /hit; detail=sqlite/);
     assert.deepEqual(foreground(headers), foreground(before));
