@@ -2,7 +2,7 @@ import type { Logger } from "@logtape/logtape";
 import type { Context, MiddlewareHandler } from "hono";
 import { routePath } from "hono/route";
 import type { Observer } from "../telemetry/observer.ts";
-import { addHeaders, completeHeaders, type HeaderFields } from "./answer.ts";
+import { addHeaders, completeHeaders, countBody, type HeaderFields } from "./answer.ts";
 import { isUnexpected } from "./errors.ts";
 
 /** What every handler finds in its context. */
@@ -50,6 +50,7 @@ export function job(
     observer.requestBegan();
     await next();
     completeHeaders(c);
+    await countBody(c);
     const elapsedMs = performance.now() - started;
     observer.requestEnded({ route: routeOf(c), method: c.req.method, status: c.res.status, elapsedMs });
     jobLogger[level]("END {status}, elapsed_time [ms]: {elapsed_time [ms]}", {

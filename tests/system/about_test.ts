@@ -46,6 +46,15 @@ Deno.test("the service tells what it is", async (t) => {
     }
   });
 
+  await t.step("HEAD tells the length of what GET answers, and sends nothing", async () => {
+    for (const path of ["/", "/docs", "/openapi.json", "/page/app.js", "/metadata", "/nothing"]) {
+      const whole = await (await server.fetch(path)).arrayBuffer();
+      const head = await server.fetch(path, { method: "HEAD" });
+      assert.equal(head.headers.get("Content-Length"), `${whole.byteLength}`, path);
+      assert.equal((await head.arrayBuffer()).byteLength, 0, path);
+    }
+  });
+
   await t.step("GET /health says that both are well", async () => {
     const health = await server.health();
     assert.deepEqual(health.proxy_server, { health: "ok" });
