@@ -8,9 +8,10 @@ import { Buffer } from "node:buffer";
 import process from "node:process";
 import { decode } from "../src/inference/decode.ts";
 import { decontaminate, refineAlpha } from "../src/inference/refine.ts";
-import { resampleGray, resampleRgb } from "../src/inference/resample.ts";
+import { resampleGray } from "../src/inference/resample.ts";
 import type { Pixels } from "../src/inference/steps.ts";
 import { fixture, PHOTOGRAPHS, type Rgb } from "../tests/support/images.ts";
+import { resampledColours } from "../tests/support/resampled.ts";
 
 const MASK = 320;
 const SIZES = [[640, 480], [1280, 960]];
@@ -29,12 +30,7 @@ type Photograph = (width: number, height: number) => Uint8Array<ArrayBuffer>;
 /** A photograph at any size: height×width×4. */
 async function photograph(name: string): Promise<Photograph> {
   const image = await decode(fixture(`${name}.jpg`), { maxPixels: 1e6 });
-  return (width, height) => {
-    const rgb = resampleRgb(image.data, image.width, image.height, width, height);
-    const rgba = new Uint8Array(width * height * 4).fill(255);
-    for (let i = 0; i < width * height; i++) rgba.set(rgb.subarray(i * 3, i * 3 + 3), i * 4);
-    return rgba;
-  };
+  return (width, height) => resampledColours(image, width, height);
 }
 
 /** Numbers from 0 to 1 that are the same in every run (G. Marsaglia, "Xorshift RNGs", 2003). */

@@ -1,6 +1,7 @@
 export { clearHiddenRow, cutOutRow } from "./compose";
 export { filterRow } from "./png";
 export { interleaveRows, reduceRow, resampleAcross, resampleDown, resampleFourAcross } from "./resample";
+export { greatest, largestColour, least, planesOfRow, stretch } from "./tensor";
 
 /** Where the caller's memory begins. */
 export const heapBase: usize = (__heap_base + 15) & ~15;

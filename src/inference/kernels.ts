@@ -22,6 +22,11 @@ export interface Kernels {
   reduceRow(from: number, to: number, width: number, rows: number, factor: number): void;
   cutOutRow(pixels: number, alphas: number, width: number): void;
   clearHiddenRow(row: number, stride: number, to: number, width: number): void;
+  largestColour(from: number, length: number): number;
+  planesOfRow(from: number, to: number, width: number, tables: number): void;
+  least(from: number, count: number): number;
+  greatest(from: number, count: number): number;
+  stretch(from: number, to: number, count: number, low: number, range: number): void;
   filterRow(row: number, above: number, to: number, length: number, bytesPerPixel: number): void;
 }
 
@@ -64,9 +69,9 @@ export class KernelMemory {
   }
 
   /** Reserves memory for a table and puts it there. */
-  place(table: Int32Array): number {
+  place(table: Int32Array | Float32Array): number {
     const address = this.reserve(table.byteLength);
-    new Int32Array(this.run.memory.buffer).set(table, address / 4);
+    this.bytes.set(new Uint8Array(table.buffer, table.byteOffset, table.byteLength), address);
     return address;
   }
 

@@ -5,6 +5,7 @@
  * values between its two passes, and counts in fixed point (see `kernels/resample.ts`).
  */
 import { KernelMemory, wholeVectors } from "./kernels.ts";
+import type { Pixels } from "./steps.ts";
 
 const LOBES = 3;
 
@@ -62,6 +63,13 @@ function fixed(weight: number): number {
   return Math.trunc(weight * ONE + (weight < 0 ? -0.5 : 0.5));
 }
 
+/** All weights in fixed point. Not by `from`, which makes an object of each. */
+function allFixed(weights: Float64Array): Int32Array {
+  const table = new Int32Array(weights.length);
+  for (let i = 0; i < table.length; i++) table[i] = fixed(weights[i]);
+  return table;
+}
+
 /** What `resampleAcross` of the kernels reads: start, count and weights of each output position. */
 function tableOf({ start, count, weights, stride }: Weights): Int32Array {
   const table = new Int32Array(start.length * (2 + stride));
@@ -79,18 +87,24 @@ function tableOf({ start, count, weights, stride }: Weights): Int32Array {
  */
 const REDUCING_GAP = 3;
 
+/** Rows of pixels in a {@link KernelMemory}. */
+export interface Rows {
+  readonly address: number;
+  /** From one row to the next, in bytes, in whole vectors; what is between them is 0. */
+  readonly rowLength: number;
+}
+
 /**
- * Resamples the colours of an image, leaving its alpha out.
+ * Resamples the colours of an image, with no regard to its alpha.
  * @param rgba height×width×4, 0–255.
- * @returns outputHeight×outputWidth×3, 0–255.
+ * @returns outputHeight×outputWidth×4, 0–255; the fourth value means nothing.
  */
-export function resampleRgb(
-  rgba: Uint8Array,
-  width: number,
-  height: number,
+export function resampleColours(
+  memory: KernelMemory,
+  { data: rgba, width, height }: Pixels,
   outputWidth: number,
   outputHeight: number,
-): Uint8Array<ArrayBuffer> {
+): Rows {
   const factorAcross = Math.max(1, Math.floor(width / outputWidth / REDUCING_GAP));
   const factorDown = Math.max(1, Math.floor(height / outputHeight / REDUCING_GAP));
   const reducedWidth = Math.ceil(width / factorAcross);
@@ -98,14 +112,12 @@ export function resampleRgb(
   const horizontal = lanczosWeights(reducedWidth, outputWidth, width / factorAcross);
   const vertical = lanczosWeights(reducedHeight, outputHeight, height / factorDown);
 
-  const memory = new KernelMemory();
   const { run } = memory;
   const table = memory.place(tableOf(horizontal));
   const rows = memory.reserve(factorDown * width * 4);
   const reduced = memory.reserve(reducedWidth * 4);
   const rowLength = wholeVectors(outputWidth * 4);
   const across = memory.reserve(reducedHeight * rowLength);
-  const output = new Uint8Array(outputHeight * outputWidth * 3);
   const { bytes } = memory;
   const reduces = factorAcross > 1 || factorDown > 1;
   for (let y = 0; y < reducedHeight; y++) {
@@ -115,14 +127,10 @@ export function resampleRgb(
     if (reduces) run.reduceRow(rows, reduced, width, count, factorAcross);
     run.resampleAcross(reduces ? reduced : rows, across + y * rowLength, outputWidth, table, horizontal.stride);
   }
-  resampleDown(memory, { across, rowLength, vertical }, (row, y) => {
-    for (let x = 0, from = 0, to = y * outputWidth * 3; x < outputWidth; x++, from += 4, to += 3) {
-      output[to] = row[from];
-      output[to + 1] = row[from + 1];
-      output[to + 2] = row[from + 2];
-    }
-  });
-  return output;
+  const address = memory.reserve(outputHeight * rowLength);
+  const down = secondPass(memory, { across, rowLength, vertical });
+  for (let y = 0; y < outputHeight; y++) down(y, address + y * rowLength);
+  return { address, rowLength };
 }
 
 /**
@@ -148,6 +156,7 @@ export function resampleGray(
   const pixels = memory.reserve(AT_ONCE * width);
   const rowLength = wholeVectors(outputWidth);
   const across = memory.reserve((height + AT_ONCE - 1) * rowLength);
+  const row = memory.reserve(rowLength);
   const output = new Uint8Array(outputHeight * outputWidth);
   const { bytes } = memory;
   for (let y = 0; y < height; y += AT_ONCE) {
@@ -155,27 +164,24 @@ export function resampleGray(
     run.interleaveRows(rows, pixels, width);
     run.resampleFourAcross(pixels, across + y * rowLength, outputWidth, table, horizontal.stride, rowLength);
   }
-  resampleDown(memory, { across, rowLength, vertical }, (row, y) => {
-    output.set(row.subarray(0, outputWidth), y * outputWidth);
-  });
+  const down = secondPass(memory, { across, rowLength, vertical });
+  const resampled = memory.bytes.subarray(row, row + outputWidth);
+  for (let y = 0; y < outputHeight; y++) {
+    down(y, row);
+    output.set(resampled, y * outputWidth);
+  }
   return output;
 }
 
-/** The second pass: rows of `rowLength` bytes each, whatever the channels. `take` gets a row that is good until the next. */
-function resampleDown(
+/** The second pass, to be called for each row and where it is to be; `rowLength` bytes, whatever the channels. */
+function secondPass(
   memory: KernelMemory,
   { across, rowLength, vertical }: { across: number; rowLength: number; vertical: Weights },
-  take: (row: Uint8Array, y: number) => void,
-): void {
-  const { run } = memory;
+): (y: number, to: number) => void {
   const { start, count, weights, stride } = vertical;
-  const table = memory.place(Int32Array.from(weights, fixed));
-  const to = memory.reserve(rowLength);
-  const row = memory.bytes.subarray(to, to + rowLength);
-  for (let y = 0; y < start.length; y++) {
-    run.resampleDown(across + start[y] * rowLength, to, rowLength, table + y * stride * 4, count[y]);
-    take(row, y);
-  }
+  const table = memory.place(allFixed(weights));
+  const { resampleDown } = memory.run;
+  return (y, to) => resampleDown(across + start[y] * rowLength, to, rowLength, table + y * stride * 4, count[y]);
 }
 
 /**

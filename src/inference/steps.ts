@@ -1,5 +1,6 @@
+import { KernelMemory } from "./kernels.ts";
 import type { Manifest } from "./manifest.ts";
-import { resampleRgb } from "./resample.ts";
+import { resampleColours } from "./resample.ts";
 
 /** A decoded image: `data` is height×width×4, RGBA, 0–255, colours not multiplied by alpha, upright. */
 export interface Pixels {
@@ -20,48 +21,49 @@ export interface Mask {
  * squeezed to the input's size whatever its proportions, as in training; its alpha is ignored.
  */
 export function preprocess(image: Pixels, manifest: Manifest): Float32Array<ArrayBuffer> {
-  const { input, normalisation } = manifest;
-  const rgb = resampleRgb(image.data, image.width, image.height, input.width, input.height);
-  let scale = 255;
-  if (normalisation.scale === "max") {
-    scale = 0;
-    for (const value of rgb) if (value > scale) scale = value;
-    // An all-black image has no largest value to divide by.
-    if (scale === 0) scale = 1;
+  const { width, height } = manifest.input;
+  const { scale, mean, std } = manifest.normalisation;
+  const memory = new KernelMemory();
+  const { run } = memory;
+  const { address, rowLength } = resampleColours(memory, image, width, height);
+  // An all-black image has no largest value to divide by.
+  const divisor = scale === "max" ? run.largestColour(address, height * rowLength) || 1 : 255;
+  const numbers = new Float32Array(3 * 256);
+  for (let i = 0; i < numbers.length; i++) {
+    const channel = i >> 8;
+    numbers[i] = ((i & 255) / divisor - mean[channel]) / std[channel];
   }
-  const area = input.width * input.height;
+  const tables = memory.place(numbers);
+  const planes = memory.reserve(3 * 4 * width);
+  const area = width * height;
   const tensor = new Float32Array(3 * area);
-  for (let channel = 0; channel < 3; channel++) {
-    const mean = normalisation.mean[channel];
-    const std = normalisation.std[channel];
-    for (let i = 0, from = channel, to = channel * area; i < area; i++, from += 3) {
-      tensor[to++] = (rgb[from] / scale - mean) / std;
-    }
+  const rows = [0, 1, 2].map((channel) => new Float32Array(memory.bytes.buffer, planes + channel * 4 * width, width));
+  for (let y = 0; y < height; y++) {
+    run.planesOfRow(address + y * rowLength, planes, width, tables);
+    for (let channel = 0; channel < 3; channel++) tensor.set(rows[channel], channel * area + y * width);
   }
   return tensor;
 }
 
 /**
- * The model's output as a mask, height×width. With `min-max` (of the sigmoid with `sigmoid-min-max`), `(p − min p) / (max p − min p)`; a flat output has no
- * subject and becomes 0 everywhere. Values are cut, not rounded, to 8 bits, as rembg does.
+ * The model's output as a mask, height×width. With `min-max` (of the sigmoid with `sigmoid-min-max`),
+ * `(p − min p) / (max p − min p)`; a flat output has no subject and becomes 0 everywhere. Values are cut, not rounded, to 8
+ * bits, as rembg does.
  */
 export function postprocess(output: Float32Array, manifest: Manifest): Uint8Array<ArrayBuffer> {
-  let low = 0;
-  let high = 1;
   if (manifest.mask === "sigmoid-min-max") output = output.map((value) => 1 / (1 + Math.exp(-value)));
-  if (manifest.mask !== "probability") {
-    low = Infinity;
-    high = -Infinity;
-    for (const value of output) {
-      if (value < low) low = value;
-      if (value > high) high = value;
-    }
-  }
-  const range = high - low;
-  const mask = new Uint8ClampedArray(output.length);
+  const count = output.length;
+  const memory = new KernelMemory();
+  const { run } = memory;
+  // What fills up the last vector is the last value, which changes neither end.
+  const filledUp = new Float32Array(Math.ceil(count / 4) * 4).fill(output[count - 1]);
+  filledUp.set(output);
+  const values = memory.place(filledUp);
+  const to = memory.reserve(count);
+  const stretched = manifest.mask !== "probability";
+  const low = stretched ? run.least(values, count) : 0;
+  const range = (stretched ? run.greatest(values, count) : 1) - low;
   // Not `range <= 0`: a range that is not a number must end here too.
-  if (range > 0) {
-    for (let i = 0; i < output.length; i++) mask[i] = Math.floor(((output[i] - low) / range) * 255);
-  }
-  return new Uint8Array(mask.buffer);
+  if (range > 0) run.stretch(values, to, count, low, range);
+  return memory.bytes.slice(to, to + count);
 }

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
-import { resampleGray, resampleRgb } from "../../src/inference/resample.ts";
+import { resampleGray } from "../../src/inference/resample.ts";
+import { resampledColours } from "../support/resampled.ts";
 
 Deno.test("resample › an image of one colour keeps it at any size", () => {
   const rgba = new Uint8Array(7 * 5 * 4).map((_, i) => [200, 100, 3, 255][i % 4]);
   for (const [width, height] of [[1, 1], [3, 2], [7, 5], [31, 64]]) {
-    const rgb = resampleRgb(rgba, 7, 5, width, height);
-    assert.equal(rgb.length, width * height * 3);
-    for (let i = 0; i < rgb.length; i += 3) assert.deepEqual([...rgb.slice(i, i + 3)], [200, 100, 3]);
+    const colours = resampledColours({ data: rgba, width: 7, height: 5 }, width, height);
+    assert.equal(colours.length, width * height * 4);
+    for (let i = 0; i < colours.length; i += 4) assert.deepEqual([...colours.slice(i, i + 4)], [200, 100, 3, 255]);
   }
 });
 
@@ -83,5 +84,6 @@ Deno.test("resample › a much larger image is reduced first, as Pillow's LANCZO
     const value = ((i * 10) ** 2) % 256 % 251;
     rgba.set([value, 255 - value, value >> 1, 255], i * 4);
   }
-  assert.deepEqual([...resampleRgb(rgba, width, height, 3, 2)], expected);
+  const colours = resampledColours({ data: rgba, width, height }, 3, 2);
+  assert.deepEqual([...colours.filter((_, i) => i % 4 < 3)], expected);
 });
