@@ -2,7 +2,7 @@ import { compose } from "./compose.ts";
 import { decode, type DecodeLimits } from "./decode.ts";
 import { alphaOf, decodeMask, encode, encodeGray, encodeMask, encodeZip } from "./encode.ts";
 import { ImageError } from "./errors.ts";
-import { leaveGarbage } from "./garbage.ts";
+import { free, leaveGarbage } from "./garbage.ts";
 import type { Layout } from "./geometry.ts";
 import type { Manifest } from "./manifest.ts";
 import type { RenderOptions } from "./render_options.ts";
@@ -49,7 +49,7 @@ export const codecOperations = {
     const started = performance.now();
     const pixels = await decode(bytes, limits);
     const tensor = manifest && preprocess(pixels, manifest);
-    leaveGarbage(bytes.length + 2 * pixels.data.length);
+    leaveGarbage(bytes.length + pixels.data.length);
     return {
       value: { pixels, tensor, decodeMs: performance.now() - started },
       transfer: tensor ? [pixels.data.buffer, tensor.buffer] : [pixels.data.buffer],
@@ -65,7 +65,7 @@ export const codecOperations = {
     const rendered = performance.now();
     const { file, contentType } = await encodeAs(options, result);
     const maskFile = mask instanceof Uint8Array ? undefined : encodeMask(mask);
-    leaveGarbage(3 * pixels.data.length);
+    for (const { data } of [pixels, result]) free(data);
     const transfer = maskFile ? [file.buffer, maskFile.buffer] : [file.buffer];
     const { width, height, foreground } = result;
     const layout = { width, height, foreground };

@@ -13,6 +13,7 @@ import {
   visibleBox,
   withMargin,
 } from "./geometry.ts";
+import { free } from "./garbage.ts";
 import { KernelMemory, wholeVectors } from "./kernels.ts";
 import { decontaminate, refineAlpha } from "./refine.ts";
 import type { RenderOptions } from "./render_options.ts";
@@ -59,6 +60,7 @@ export function compose(
   if (options.feather > 0) alpha = blur(alpha, image.width, image.height, options.feather);
   if (options.roi !== undefined) clearOutside(alpha, image.width, regionBox(options.roi, image));
   let result = cutOut(image, alpha);
+  free(alpha);
   if (options.scale !== undefined || options.position !== undefined) result = place(result, options);
   if (options.crop) result = cropTo(result, withMargin(subjectBox(result), options.margin, result));
   if (options.size !== undefined) {

@@ -1,4 +1,5 @@
 import { constants, crc32, deflateSync, type ZlibOptions } from "node:zlib";
+import { free } from "./garbage.ts";
 import { KernelMemory, wholeVectors } from "./kernels.ts";
 
 /** Colour types (PNG specification, third edition, section 11.2.1), and their bytes per pixel at 8 bits a channel. */
@@ -35,6 +36,7 @@ export function writePng(
   const { type, bytesPerPixel } = COLOUR[colour];
   const filtered = filterRows(data, width * bytesPerPixel, height, bytesPerPixel);
   const packed = deflateSync(filtered, suiting(filtered));
+  free(filtered);
   const header = new Uint8Array(13);
   const view = new DataView(header.buffer);
   view.setUint32(0, width);
@@ -44,7 +46,12 @@ export function writePng(
 }
 
 /** Each row with its filter's number before it. */
-function filterRows(data: Uint8Array, rowLength: number, height: number, bytesPerPixel: number): Uint8Array {
+function filterRows(
+  data: Uint8Array,
+  rowLength: number,
+  height: number,
+  bytesPerPixel: number,
+): Uint8Array<ArrayBuffer> {
   const filtered = new Uint8Array((1 + rowLength) * height);
   const rowsAtOnce = Math.min(height, Math.max(1, Math.floor(BLOCK / rowLength)));
   const memory = new KernelMemory();

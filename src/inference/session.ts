@@ -1,5 +1,5 @@
 import type { InferenceSession, Tensor } from "onnxruntime-web";
-import { leaveGarbage } from "./garbage.ts";
+import { free } from "./garbage.ts";
 import type { Manifest } from "./manifest.ts";
 import type { Operations, Output } from "./rpc.ts";
 import { type Mask, postprocess } from "./steps.ts";
@@ -63,7 +63,7 @@ export function operationsOf<Start>(runtime: Runtime<Start>) {
       const feeds = { [inputName]: new runtime.Tensor("float32", tensor, [1, 3, input.height, input.width]) };
       const outputs = await session.run(feeds, [outputName]);
       const data = postprocess(outputs[outputName].data as Float32Array, manifest);
-      leaveGarbage(4 * tensor.byteLength);
+      free(tensor);
       const mask = { data, width: input.width, height: input.height };
       return { value: { mask, inferMs: performance.now() - started }, transfer: [data.buffer] };
     },
