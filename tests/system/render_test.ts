@@ -17,7 +17,7 @@ async function predict(server: TestServer, image: Uint8Array, more: Record<strin
 }
 
 Deno.test("render › another rendering of a known image needs no inference, and says so", async (t) => {
-  await using server = await TestServer.start();
+  await using server = await TestServer.quick();
   const photograph = fixture("rocket.jpg");
   await server.cutout("rocket.jpg", photograph);
   const renderings: [options: Record<string, unknown>, width: number, height: number][] = [
@@ -59,7 +59,7 @@ Deno.test("render › another rendering of a known image needs no inference, and
 });
 
 Deno.test("queue › the image that finds it full is answered 503 with Retry-After", async () => {
-  await using server = await TestServer.start({ QUEUE_LIMIT: "1" });
+  await using server = await TestServer.quick({ QUEUE_LIMIT: "1" });
   const images = await Promise.all([1, 2, 3, 4, 5, 6].map((seed) => discImage(seed)));
   const answers = await Promise.all(images.map((image) => predict(server, image, {})));
   const refused = answers.filter(({ status }) => status === 503);
@@ -72,7 +72,7 @@ Deno.test("queue › the image that finds it full is answered 503 with Retry-Aft
 });
 
 Deno.test("queue › the image of a client that has gone is not inferred", async () => {
-  await using server = await TestServer.start();
+  await using server = await TestServer.quick();
   const gone = new AbortController();
   const images = await Promise.all([1, 2, 3, 4].map((seed) => discImage(seed)));
   const [leaving, ...staying] = images.toReversed();
