@@ -4,6 +4,9 @@ import { type Browser, type BrowserContextOptions, chromium, type Page } from "p
 /** Results of axe-core's rules that found something, of which only what a failed test prints is named. */
 type Violations = { id: string; help: string; nodes: { html: string; failureSummary?: string }[] }[];
 
+/** How long anything may take in a browser, on a machine that has much else to do, in milliseconds. */
+const DEADLINE = 120_000;
+
 /** Debian's Chromium without a window, and what its pages complained of and asked elsewhere. */
 export class TestBrowser {
   /** What was written on consoles as an error, and errors that nobody caught. */
@@ -21,6 +24,7 @@ export class TestBrowser {
     return new TestBrowser(
       await chromium.launch({
         executablePath: await which("chromium"),
+        timeout: DEADLINE,
         args: [
           "--use-fake-device-for-media-stream",
           "--use-fake-ui-for-media-stream",
@@ -34,7 +38,7 @@ export class TestBrowser {
   async open(url: string, options: BrowserContextOptions = {}): Promise<Page> {
     const context = await this.#browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
     const page = await context.newPage();
-    page.setDefaultTimeout(20_000);
+    page.setDefaultTimeout(DEADLINE);
     page.on("console", (message) => {
       if (message.type() === "error") this.errors.push(`${message.text()} ${message.location().url}`);
     });

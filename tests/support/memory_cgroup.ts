@@ -71,7 +71,7 @@ export class MemoryCgroup implements AsyncDisposable {
   /** To be called when all its processes have ended. */
   async [Symbol.asyncDispose](): Promise<void> {
     // The kernel takes a moment to let go of a process.
-    for (let tries = 100;; tries--) {
+    for (let tries = 1000;; tries--) {
       try {
         return await Deno.remove(this.#path);
       } catch (error) {

@@ -13,10 +13,10 @@ export interface RedisServerOptions {
 }
 
 /** How long a server may take to answer its first PING, in milliseconds. */
-const START_DEADLINE = 10_000;
+const START_DEADLINE = 60_000;
 
 /** How long a server may take to end in good order, in milliseconds. */
-const STOP_DEADLINE = 1_000;
+const STOP_DEADLINE = 3_000;
 
 /**
  * A real `redis-server` of one test, on 127.0.0.1, that keeps nothing on disk unless told to.

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
+import { isDeepStrictEqual } from "node:util";
 import { discImage } from "../support/images.ts";
 import { TestServer } from "../support/server.ts";
 
 Deno.test("jobs › whoever sent an image is told its place in line, then that it is inferred", async () => {
-  await using server = await TestServer.quick();
+  // The slowest model, on one thread: each state lasts for many looks, however much else the machine has to do.
+  await using server = await TestServer.start({ INFERENCE_THREADS: "1" });
   const send = async (image: Uint8Array<ArrayBuffer>, id: string) => {
     const response = await server.fetch("/cutouts", { method: "POST", body: image, headers: { "X-Request-Id": id } });
     assert.equal(response.status, 200);
@@ -30,23 +32,23 @@ Deno.test("jobs › whoever sent an image is told its place in line, then that i
   sent.push(send(images[2], joiner), send(images[2], "abc123"));
   while ((await job(joiner)).state === "unknown") { /* it arrives */ }
 
+  const answers = Promise.all(sent);
   const seen: string[] = [];
-  const done = Promise.withResolvers<void>();
-  Promise.all(sent).then(() => done.resolve(), done.reject);
-  while ((await job(ids[2])).state !== "unknown") {
-    const [last, joined] = await Promise.all([job(ids[2]), job(joiner)]);
-    if (last.state === joined.state) assert.equal(joined.position, last.position);
+  for (;;) {
+    const last = await job(ids[2]);
+    if (last.state === "unknown") break;
+    const joined = await job(joiner);
+    // It may have moved on between the two.
+    if (isDeepStrictEqual(await job(ids[2]), last)) assert.deepEqual(joined, last);
     assert.equal((await job("abc123")).state, "unknown");
-    if (last.state === "waiting") assert.ok(last.position! >= 1);
+    // For a moment it is in no line: before the engine has it, and again after.
+    if (last.state === "waiting" && last.position === undefined) continue;
     const now = `${last.state} ${last.position ?? ""}`.trim();
     if (now !== seen.at(-1)) seen.push(now);
   }
-  await done.promise;
+  await answers;
   // Of those before it, one is being inferred at most.
-  assert.match(
-    seen.join(", "),
-    /^(waiting 3, )?waiting 2, waiting 1, inferring(, rendering)?(, unknown)?$/,
-  );
+  assert.match(seen.join(", "), /^(waiting 3, )?waiting 2, waiting 1, inferring(, rendering)?$/);
   assert.equal(await server.inferences(), 3);
 
   await send(images[0], ids[0]);

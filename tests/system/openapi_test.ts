@@ -102,6 +102,7 @@ Deno.test("OpenAPI", async (t) => {
     });
     assert.equal(cutout.headers.get("Content-Type"), "image/webp");
     await cutout.body?.cancel();
+    await server.settled();
     const cache = await (await client.cache.$get({ query: { limit: 1 } })).json();
     assert.ok("newest" in cache && cache.newest[0].image === digest);
   });

@@ -18,10 +18,12 @@ Deno.test("outages › whatever becomes of Redis, every request is answered", as
   await using redis = await RedisServer.start();
   await using gateway = await UpstashGateway.start({ redisUrl: redis.url });
   await using server = await TestServer.quick({
-    UPSTASH_REDIS_REST_URL: gateway.url,
-    UPSTASH_REDIS_REST_TOKEN: gateway.token,
+    ...gateway.environment,
+    // Memory knows the mask to the end.
+    CACHE_LOCAL_TTL_SECONDS: "3600",
     CACHE_BREAK_MS: `${BREAK_MS}`,
-    CACHE_WRITE_TIMEOUT_MS: "300",
+    CACHE_TIMEOUT_MS: "2000",
+    CACHE_WRITE_TIMEOUT_MS: "2000",
   });
   const image = await discImage(1);
   let variant = 0;
@@ -125,10 +127,7 @@ Deno.test("outages › whatever becomes of Redis, every request is answered", as
     const fresh = await discImage(2);
     await server.cutout("b.png", fresh);
     await server.settled();
-    await using other = await TestServer.quick({
-      UPSTASH_REDIS_REST_URL: gateway.url,
-      UPSTASH_REDIS_REST_TOKEN: gateway.token,
-    });
+    await using other = await TestServer.quick(gateway.environment);
     const { png } = await server.cutout("b.png", fresh);
     const keys = (await client.keys("cutcache:*")).filter((key) => /:(cutout|mask):/.test(key));
     for (const key of keys) {
@@ -142,10 +141,7 @@ Deno.test("outages › whatever becomes of Redis, every request is answered", as
     assert.equal(again.cacheStatus, "Cutcache; fwd=miss; stored; detail=inference");
     assert.deepEqual(again.png, png);
     await other.settled();
-    await using third = await TestServer.quick({
-      UPSTASH_REDIS_REST_URL: gateway.url,
-      UPSTASH_REDIS_REST_TOKEN: gateway.token,
-    });
+    await using third = await TestServer.quick(gateway.environment);
     assert.equal((await third.cutout("b.png", fresh)).cacheStatus, "Cutcache; hit; detail=redis");
 
     // While no ADMIN_TOKEN is set.

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { setTimeout as delay } from "node:timers/promises";
 import { decode } from "../../src/inference/decode.ts";
 import { discImage, fixture } from "../support/images.ts";
 import { TestServer } from "../support/server.ts";
@@ -6,12 +7,11 @@ import { TestServer } from "../support/server.ts";
 const limits = { maxPixels: 1_000_000 };
 
 /** Sends an image to `/predict` with more fields than the two that it must have. */
-async function predict(server: TestServer, image: Uint8Array, more: Record<string, unknown>, signal?: AbortSignal) {
+async function predict(server: TestServer, image: Uint8Array, more: Record<string, unknown>) {
   const response = await server.fetch("/predict", {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ file_path: "a.png", img_base64: image.toBase64(), ...more }),
-    signal,
   });
   return { status: response.status, headers: response.headers, answer: await response.json() };
 }
@@ -59,8 +59,8 @@ Deno.test("render › another rendering of a known image needs no inference, and
 });
 
 Deno.test("queue › the image that finds it full is answered 503 with Retry-After", async () => {
-  await using server = await TestServer.quick({ QUEUE_LIMIT: "1" });
-  const images = await Promise.all([1, 2, 3, 4, 5, 6].map((seed) => discImage(seed)));
+  await using server = await TestServer.start({ QUEUE_LIMIT: "1" });
+  const images = await Promise.all(Array.from({ length: 12 }, (_, seed) => discImage(seed)));
   const answers = await Promise.all(images.map((image) => predict(server, image, {})));
   const refused = answers.filter(({ status }) => status === 503);
   assert.ok(refused.length > 0, "none was refused");
@@ -72,17 +72,26 @@ Deno.test("queue › the image that finds it full is answered 503 with Retry-Aft
 });
 
 Deno.test("queue › the image of a client that has gone is not inferred", async () => {
-  await using server = await TestServer.quick();
+  await using server = await TestServer.start();
   const gone = new AbortController();
-  const images = await Promise.all([1, 2, 3, 4].map((seed) => discImage(seed)));
-  const [leaving, ...staying] = images.toReversed();
-  const answers = staying.map((image) => predict(server, image, {}));
-  while ((await server.health()).engine.running < 2) { /* they are on their way */ }
-  const left = assert.rejects(predict(server, leaving, {}, gone.signal));
-  while ((await server.health()).engine.waiting < 2) { /* so is this one */ }
+  const [last, leaving, ...staying] = await Promise.all([1, 2, 3, 4, 5, 6, 7].map((seed) => discImage(seed)));
+  const answers = Promise.all(staying.map((image) => predict(server, image, {})));
+  const begun = () => server.logs.filter(({ message }) => message === "START POST /predict").length;
+  while (begun() < staying.length) await delay(5);
+  const id = crypto.randomUUID();
+  const left = assert.rejects(server.fetch("/cutouts", {
+    method: "POST",
+    headers: { "X-Request-Id": id },
+    body: leaving,
+    signal: gone.signal,
+  }));
+  const position = async () => (await (await server.fetch(`/jobs/${id}`)).json()).position ?? 0;
+  // The first in line has been decoded: that one would be finished.
+  while (await position() < 2) await delay(5);
   gone.abort();
   await left;
-  for (const { status } of await Promise.all(answers)) assert.equal(status, 200);
-  await server.settled();
-  assert.equal(await server.inferences(), 3);
+  // Answered after the one that has gone would have been.
+  assert.equal((await predict(server, last, {})).status, 200);
+  for (const { status } of await answers) assert.equal(status, 200);
+  assert.equal(await server.inferences(), staying.length + 1);
 });
