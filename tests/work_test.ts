@@ -130,12 +130,13 @@ function instance(gateway: UpstashGateway, engine: CutoutMaker) {
     url: gateway.url,
     token: gateway.token,
     ttlSeconds: 60,
-    readTimeoutMs: 5000,
-    writeTimeoutMs: 5000,
+    readTimeoutMs: 60_000,
+    writeTimeoutMs: 60_000,
     maxValueBytes: 1_048_576,
   });
   const cache = new TieredStore(new MemoryStore({ maxBytes: 1e8 }), durable);
-  const predictor = new Predictor({ cache, engine, keyBy: "content", leaseMs: 10_000, leaseWaitMs: 10_000 });
+  // Long enough for no lease to be renewed meanwhile: that would be one more round trip.
+  const predictor = new Predictor({ cache, engine, keyBy: "content", leaseMs: 600_000, leaseWaitMs: 600_000 });
   const bodies = new BodyIntake({ maxBytes: 1e7, maxPendingBytes: 1e8, timeoutMs: 30_000 });
   const app = new Hono<AppEnv>().use(job(logger, new Telemetry()))
     .route("/", predictRoute({ predictor, bodies }))

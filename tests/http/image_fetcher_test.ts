@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { generate } from "selfsigned";
 import { AddressPolicy } from "../../src/http/addresses.ts";
 import { PublicImageFetcher, type PublicImageFetcherOptions } from "../../src/http/image_fetcher.ts";
-import { ImageHost, RawHost } from "../support/image_host.ts";
+import { ClosedPort, ImageHost, RawHost } from "../support/image_host.ts";
 import { NameServer } from "../support/name_server.ts";
 
 const IMAGE = new Uint8Array(200_000).map((_, i) => i);
@@ -271,11 +271,11 @@ Deno.test("image fetcher › no such name and no such host are failures of one k
   await using names = await NameServer.start({});
   const images = fetcher({ nameServer: names.address });
   await assert.rejects(images.fetch("http://nowhere.test/"), { code: "image_url_failed", message: /name/ });
-  const { port } = await (async () => {
-    await using host = new RawHost();
-    return host;
-  })();
-  await assert.rejects(images.fetch(`http://127.0.0.1:${port}/`), { code: "image_url_failed", message: /connected/ });
+  using closed = await ClosedPort.keep();
+  await assert.rejects(images.fetch(`http://127.0.0.1:${closed.port}/`), {
+    code: "image_url_failed",
+    message: /connected/,
+  });
 });
 
 Deno.test("image fetcher › the time is bounded before the head, within it, within the body and over redirects", async () => {

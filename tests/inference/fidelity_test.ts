@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import { decode } from "../../src/inference/decode.ts";
+import type { Model } from "../../src/inference/manifest.ts";
 import { defaultRenderOptions } from "../../src/inference/render_options.ts";
-import { withEngine } from "../support/engine.ts";
+import { defaultModel, withEngine } from "../support/engine.ts";
 import { fixture, PHOTOGRAPHS } from "../support/images.ts";
 import { compareMasks } from "../support/masks.ts";
 
-Deno.test("fidelity › alpha is rembg's mask on every photograph", (t) =>
-  withEngine(async (engine) => {
+Deno.test("fidelity › alpha is rembg's mask on every photograph", async (t) => {
+  const models: [Model] = [await defaultModel()];
+  await withEngine(async (engine) => {
     for (const name of PHOTOGRAPHS) {
       await t.step(name, async () => {
         const limits = { maxPixels: 25_000_000 };
@@ -33,4 +35,5 @@ Deno.test("fidelity › alpha is rembg's mask on every photograph", (t) =>
         }
       });
     }
-  }));
+  }, { models });
+});

@@ -9,13 +9,18 @@ export function defaultModel(): Promise<Model> {
   return loadModel(file("model.onnx"), file("model.json"));
 }
 
-/** The real engine with the real model, closed when `use` is done. */
+/** The quickest of the models that ship: for tests of what goes on around the model. */
+export function quickModel(): Promise<Model> {
+  return loadModel(file("models/u2netp-fast.onnx"), file("models/u2netp-fast.json"));
+}
+
+/** The real engine with a real model, the quickest where none is given, closed when `use` is done. */
 export async function withEngine(
   use: (engine: Engine) => Promise<void>,
   options: Partial<EngineOptions> = {},
 ): Promise<void> {
   const engine = new Engine({
-    models: [await defaultModel()],
+    models: [await quickModel()],
     threads: navigator.hardwareConcurrency,
     workers: 1,
     limits: { maxPixels: 25_000_000 },

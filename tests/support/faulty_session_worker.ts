@@ -1,15 +1,15 @@
 /**
  * The session worker that ships, but for images of some colours: pure red makes it spin, pure green makes it
- * throw, pure blue makes it exit, and white makes it run out of memory.
+ * throw, pure blue makes it exit, yellow makes it hang without work, and white makes it run out of memory.
  */
 import { serveOperations } from "../../src/inference/rpc.ts";
 import type { InferInput } from "../../src/inference/session.ts";
 import { sessionOperations } from "../../src/inference/wasm_session.ts";
 
 /** Longer than any deadline of the tests. Deno ends no worker that computes: one without end would slow every test after. */
-const SPIN_MS = 10_000;
+const SPIN_MS = 8_000;
 
-const faults: Record<string, () => void> = {
+const faults: Record<string, () => void | Promise<never>> = {
   "1,0,0": () => {
     const started = performance.now();
     while (performance.now() - started < SPIN_MS);
@@ -18,6 +18,7 @@ const faults: Record<string, () => void> = {
     throw new Error("thrown by the test");
   },
   "0,0,1": () => close(),
+  "1,1,0": () => new Promise(() => {}),
   "1,1,1": () => {
     const kept: ArrayBuffer[] = [];
     for (;;) kept.push(new ArrayBuffer(2 ** 40));
@@ -43,7 +44,7 @@ serveOperations(() =>
   Promise.resolve({
     ...sessionOperations,
     async infer(input: InferInput) {
-      if (isPlain(input.tensor)) faults[colourOf(input.tensor)]?.();
+      if (isPlain(input.tensor)) await faults[colourOf(input.tensor)]?.();
       return await sessionOperations.infer(input);
     },
   })

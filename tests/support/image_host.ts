@@ -39,6 +39,30 @@ export class ImageHost {
   }
 }
 
+/** A port of 127.0.0.1 where nothing listens, and nothing can begin to for as long as it is kept. */
+export class ClosedPort implements Disposable {
+  readonly port: number;
+  readonly #listener: Deno.TcpListener;
+  readonly #connection: Deno.TcpConn;
+
+  private constructor(listener: Deno.TcpListener, connection: Deno.TcpConn) {
+    this.#listener = listener;
+    this.#connection = connection;
+    this.port = connection.localAddr.port;
+  }
+
+  /** The near end of a connection has a port that nobody else is given. */
+  static async keep(): Promise<ClosedPort> {
+    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    return new ClosedPort(listener, await Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port }));
+  }
+
+  [Symbol.dispose](): void {
+    this.#connection.close();
+    this.#listener.close();
+  }
+}
+
 /** A host that writes what it is told, be it HTTP or not, and counts connections rather than requests. */
 export class RawHost {
   connections = 0;

@@ -17,7 +17,7 @@ async function runTests(source: string, { env = { CI: "" }, terminateAt }: RunOp
     const file = join(folder, "some_test.ts");
     await Deno.writeTextFile(file, source);
     const child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", runner, "--no-config", "--no-check", file],
+      args: ["run", "-A", runner, "--no-config", file],
       env,
       stdout: "piped",
       stderr: "piped",

@@ -15,7 +15,7 @@ async function codeOf(response: Response): Promise<string> {
 }
 
 Deno.test("cutouts › every way of sending one image gives the same file, and one inference", async (t) => {
-  await using server = await TestServer.start();
+  await using server = await TestServer.quick();
   const image = fixture("coffee.jpg");
   const form = (fields: Record<string, string | File>) => {
     const data = new FormData();
@@ -62,7 +62,7 @@ Deno.test("cutouts › every way of sending one image gives the same file, and o
 });
 
 Deno.test("cutouts › options come from the query or the form, the format also from Accept", async (t) => {
-  await using server = await TestServer.start();
+  await using server = await TestServer.quick();
   const image = await discImage(1);
   const post = (path: string, headers: Record<string, string> = {}) =>
     server.fetch(path, { method: "POST", body: image, headers });
@@ -101,7 +101,7 @@ Deno.test("cutouts › options come from the query or the form, the format also 
 });
 
 Deno.test("cutouts › what cannot be served is refused with a code and what would be right", async (t) => {
-  await using server = await TestServer.start();
+  await using server = await TestServer.quick();
   const image = await discImage(1);
   const base64 = image.toBase64();
   const json = (fields: unknown) => ({ body: JSON.stringify(fields), type: "application/json" });
@@ -143,7 +143,7 @@ Deno.test("cutouts › what cannot be served is refused with a code and what wou
 });
 
 Deno.test("cutouts › CACHE_KEY=file_path is for /predict alone", async () => {
-  await using server = await TestServer.start({ CACHE_KEY: "file_path" });
+  await using server = await TestServer.quick({ CACHE_KEY: "file_path" });
   const locations = await Promise.all([1, 2].map(async (seed) => {
     const form = new FormData();
     form.set("file", new File([await discImage(seed)], "same.png"));
@@ -164,7 +164,7 @@ Deno.test("cutouts › every dialect fetches images by address where that is all
     return pathname === "/coffee.jpg" ? new Response(image) : new Response("nothing", { status: 404 });
   });
   const origin = `http://127.0.0.1:${host.addr.port}`;
-  await using server = await TestServer.start({ ALLOW_IMAGE_URLS: "true", IMAGE_URL_NETWORKS: "127.0.0.0/8" });
+  await using server = await TestServer.quick({ ALLOW_IMAGE_URLS: "true", IMAGE_URL_NETWORKS: "127.0.0.0/8" });
   const post = (path: string, fields: Record<string, string>, accept = "image/png") =>
     server.fetch(path, {
       method: "POST",
@@ -204,7 +204,7 @@ Deno.test("cutouts › every dialect fetches images by address where that is all
 });
 
 Deno.test("cutouts › a form's background picture is put behind the subject", async () => {
-  await using server = await TestServer.start();
+  await using server = await TestServer.quick();
   const form = new FormData();
   form.set("file", new File([fixture("astronaut.jpg")], "astronaut.jpg"));
   form.set("background_image", new File([await discImage(7, 32)], "disc.png"));

@@ -138,7 +138,7 @@ Deno.test("metrics › a server counts what it does", async (t) => {
 Deno.test("metrics › lost writes, the breaker and hits of Redis are told", async () => {
   await using redis = await RedisServer.start();
   await using gateway = await UpstashGateway.start({ redisUrl: redis.url });
-  await using server = await TestServer.start({
+  await using server = await TestServer.quick({
     ...gateway.environment,
     // Everything that is kept is kept in Redis.
     CACHE_MAX_BYTES: "1",
@@ -161,7 +161,7 @@ Deno.test("metrics › lost writes, the breaker and hits of Redis are told", asy
 });
 
 Deno.test("metrics › with tokens, they are the operator's", async () => {
-  await using server = await TestServer.start({ API_TOKENS: API_TOKEN, ADMIN_TOKEN });
+  await using server = await TestServer.quick({ API_TOKENS: API_TOKEN, ADMIN_TOKEN });
   const status = async (token?: string) => {
     const headers: Record<string, string> = token === undefined ? {} : { Authorization: `Bearer ${token}` };
     const response = await server.fetch("/metrics", { headers });

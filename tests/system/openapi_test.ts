@@ -9,7 +9,7 @@ import { discImage } from "../support/images.ts";
 import { TestServer } from "../support/server.ts";
 
 Deno.test("OpenAPI", async (t) => {
-  await using server = await TestServer.start({ ADMIN_TOKEN: "0123456789abcdef" });
+  await using server = await TestServer.quick({ ADMIN_TOKEN: "0123456789abcdef" });
   const document = await (await server.fetch("/openapi.json")).json();
 
   await t.step("the document is OpenAPI 3.1", async () => {

@@ -77,7 +77,7 @@ Deno.test("predict › photographs come back as cutouts; the second time they ar
 });
 
 Deno.test("predict › bad input is told what is wrong, and the next request is served", async (t) => {
-  await using server = await TestServer.start({ MAX_BODY_BYTES: "300000", MAX_PIXELS: "400000" });
+  await using server = await TestServer.quick({ MAX_BODY_BYTES: "300000", MAX_PIXELS: "400000" });
   const { workerRestarts } = (await server.health()).engine;
   const json = { "Content-Type": "application/json" };
   const good = (await paintImage(8, 8, (x) => [x * 30, 0, 0])).toBase64();
@@ -216,7 +216,7 @@ Deno.test("predict › bad input is told what is wrong, and the next request is 
 });
 
 Deno.test("predict › with CACHE_KEY=file_path the name is the key", async () => {
-  await using server = await TestServer.start({ CACHE_KEY: "file_path" });
+  await using server = await TestServer.quick({ CACHE_KEY: "file_path" });
   const first = await server.cutout("one.png", await paintImage(20, 20, (x) => [x * 9, 0, 0]));
   const second = await server.cutout("one.png", await paintImage(30, 30, (x) => [0, x * 8, 0]));
   assert.match(second.cacheStatus, /hit/);

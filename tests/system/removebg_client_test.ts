@@ -23,7 +23,7 @@ async function withAddress(url: string, use: () => Promise<void>): Promise<void>
 }
 
 Deno.test("removebg client › the published npm package works against a started server", async (t) => {
-  await using server = await TestServer.start();
+  await using server = await TestServer.quick();
   const rocket = fixture("rocket.jpg");
   await withAddress(server.url, async () => {
     await t.step("base64", async () => {

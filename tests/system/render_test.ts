@@ -17,7 +17,7 @@ async function predict(server: TestServer, image: Uint8Array, more: Record<strin
 }
 
 Deno.test("render › another rendering of a known image needs no inference, and says so", async (t) => {
-  await using server = await TestServer.start();
+  await using server = await TestServer.quick();
   const photograph = fixture("rocket.jpg");
   await server.cutout("rocket.jpg", photograph);
   const renderings: [options: Record<string, unknown>, width: number, height: number][] = [

@@ -21,7 +21,7 @@ async function request(
 }
 
 Deno.test("deno task request › cuts out a folder with the real server, and the second time it is all hits", async () => {
-  await using server = await TestServer.start();
+  await using server = await TestServer.quick();
   const folder = await Deno.makeTempDir({ prefix: "cutcache-test-" });
   const [inDir, outDir] = [`${folder}/in`, `${folder}/out`];
   await Deno.mkdir(inDir);
@@ -48,7 +48,7 @@ Deno.test("deno task request › cuts out a folder with the real server, and the
 
 Deno.test("deno task request › sends the token of a server that asks for one", async () => {
   const token = "a-token-of-a-client";
-  await using server = await TestServer.start({ API_TOKENS: token });
+  await using server = await TestServer.quick({ API_TOKENS: token });
   const folder = await Deno.makeTempDir({ prefix: "cutcache-test-" });
   await Deno.mkdir(`${folder}/in`);
   await Deno.writeFile(`${folder}/in/disc.png`, await discImage(1));

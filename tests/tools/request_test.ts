@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { requestAll, type RequestOptions } from "../../tools/request.ts";
 import { listFolder } from "../../tools/request/folder.ts";
+import { ClosedPort } from "../support/image_host.ts";
 
 const PNG_SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 const SCRIPT = join(import.meta.dirname!, "../../tools/request.ts");
@@ -147,8 +148,12 @@ Deno.test("request › never sends more than --concurrency images at once", () =
   withFolders(Array.from({ length: 9 }, (_, i) => `${i}.jpg`), (folders) => {
     let inFlight = 0;
     let most = 0;
+    const { promise: three, resolve: threeAreHere } = Promise.withResolvers<void>();
     return withServer(async (name) => {
       most = Math.max(most, ++inFlight);
+      if (inFlight === 3) threeAreHere();
+      await three;
+      // A fourth would come meanwhile.
       await new Promise((resolve) => setTimeout(resolve, 50));
       inFlight--;
       return ok(name);
@@ -209,10 +214,10 @@ Deno.test("request › an image without an answer in time fails", () =>
       if (name === "late.jpg") await promise;
       return ok(name);
     }, async (port, asked) => {
-      const { code, stderr } = await run(flags(port, folders, "--timeout", "1"));
+      const { code, stderr } = await run(flags(port, folders, "--timeout", "3"));
       resolve();
       assert.equal(code, 1);
-      assert.match(stderr, /^failed: late\.jpg: no answer within 1 s$/m);
+      assert.match(stderr, /^failed: late\.jpg: no answer within 3 s$/m);
       assert.equal(asked.length, 2);
       assert.deepEqual(folders.written(), ["ok.png"]);
     });
@@ -285,7 +290,7 @@ async function waitsMs(fetch: typeof globalThis.fetch, more: Partial<RequestOpti
       inDir,
       outDir,
       concurrency: 1,
-      timeoutMs: 5_000,
+      timeoutMs: 60_000,
       retries: 4,
     };
     const sleep = (ms: number, stop?: AbortSignal) => {
@@ -305,19 +310,17 @@ Deno.test("requestAll › waits twice as long each time when there is no Retry-A
 });
 
 Deno.test("requestAll › takes a Retry-After that is a date, and never waits more than 60 s", async () => {
-  const inTenSeconds = new Date(Date.now() + 10_000).toUTCString();
-  const [wait] = (await waitsMs(busy({ "Retry-After": inTenSeconds }), { retries: 1 })).waits;
-  assert.ok(wait > 5_000 && wait <= 10_000, `waited ${wait} ms`);
+  const inFiftySeconds = new Date(Date.now() + 50_000).toUTCString();
+  const [wait] = (await waitsMs(busy({ "Retry-After": inFiftySeconds }), { retries: 1 })).waits;
+  assert.ok(wait > 5_000 && wait <= 50_000, `waited ${wait} ms`);
   assert.deepEqual((await waitsMs(busy({ "Retry-After": "3600" }), { retries: 1 })).waits, [60_000]);
   const past = new Date(0).toUTCString();
   assert.deepEqual((await waitsMs(busy({ "Retry-After": past }), { retries: 1 })).waits, [0]);
 });
 
 Deno.test("requestAll › tries a refused connection twice more", async () => {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = listener.addr;
-  listener.close();
-  const { waits, failures } = await waitsMs(fetch, { url: `http://127.0.0.1:${port}` });
+  using closed = await ClosedPort.keep();
+  const { waits, failures } = await waitsMs(fetch, { url: `http://127.0.0.1:${closed.port}` });
   assert.deepEqual(waits, [1_000, 2_000]);
   assert.match(failures.join(), /^connection failed: .*refused/i);
 });
