@@ -128,8 +128,8 @@ export class Predictor {
   readonly #parts: PredictorParts;
   readonly #cutouts = new Coalescer<Made>();
   readonly #masks = new Coalescer<Masked>();
-  /** The keys of the masks that requests are about which the cache could not answer, by their ids. */
-  readonly #underWay = new Map<string, string>();
+  /** What requests are about which the cache could not answer, by their ids. */
+  readonly #underWay = new Map<string, { readonly maskId: string; rendered: boolean }>();
   readonly #counts = { hits: {} as Record<string, number>, masks: 0, inferences: 0, collapsed: 0 };
 
   constructor(parts: PredictorParts) {
@@ -150,9 +150,10 @@ export class Predictor {
 
   /** Where the request with this id is; undefined where there is none, or the cache answers it. */
   progress(jobId: string): JobProgress | undefined {
-    const maskId = this.#underWay.get(jobId);
-    if (maskId === undefined) return undefined;
-    return this.#parts.engine.progress(maskId) ?? { state: "waiting" };
+    const request = this.#underWay.get(jobId);
+    if (request === undefined) return undefined;
+    const { maskId, rendered } = request;
+    return this.#parts.engine.progress(maskId) ?? (rendered ? { state: "rendering" } : { state: "waiting" });
   }
 
   /**
@@ -199,7 +200,7 @@ export class Predictor {
     const work = { key, maskId, label: request.name ?? image };
     using _ = this.#follow(request.jobId, maskId);
     if (cacheUse === "bypass") {
-      const cutout = await this.#infer(request, maskId, request.signal);
+      const cutout = await this.#cutout(request, maskId, { signal: request.signal });
       const { times } = cutout;
       const entry = await this.#entryOf(cutout);
       this.#counts.inferences++;
@@ -234,7 +235,7 @@ export class Predictor {
   /** Has {@link progress} tell of a request until it is disposed of. */
   #follow(jobId: string | undefined, maskId: string): Disposable | undefined {
     if (jobId === undefined || !UUID.test(jobId) || this.#underWay.has(jobId)) return undefined;
-    this.#underWay.set(jobId, maskId);
+    this.#underWay.set(jobId, { maskId, rendered: false });
     return { [Symbol.dispose]: () => this.#underWay.delete(jobId) };
   }
 
@@ -267,7 +268,7 @@ export class Predictor {
     request: PredictRequest,
     { key, maskId, label, signal }: { key: string; maskId: string; label: string; signal: AbortSignal },
   ): Promise<Made> {
-    const { cache, engine } = this.#parts;
+    const { cache } = this.#parts;
     const keep = async (cutout: Cutout): Promise<Entry> => {
       const entry = await this.#entryOf(cutout);
       request.waitUntil(cache.set(key, entry));
@@ -278,15 +279,7 @@ export class Predictor {
       request.logger.info("registering cache: {name}", { name: label });
       return { entry: await keep(cutout), source: "inference", times: cutout.times };
     }
-    const rendered = await engine.cutout({
-      image: request.image,
-      background: request.background,
-      model: request.model,
-      render: request.render,
-      maskFile: mask,
-      id: maskId,
-      signal,
-    });
+    const rendered = await this.#cutout(request, maskId, { maskFile: mask, signal });
     request.logger.info("registering cache: {name}", { name: label, from: "mask" });
     return { entry: await keep(rendered), source: "mask", times: rendered.times };
   }
@@ -314,7 +307,7 @@ export class Predictor {
     const found = request.cacheUse === "refresh" ? { lease: NO_LEASE } : await this.#maskOrLease(maskId, signal);
     if ("entry" in found) return { mask: found.entry.bytes };
     try {
-      const cutout = await this.#infer(request, maskId, signal);
+      const cutout = await this.#cutout(request, maskId, { signal });
       const mask = cutout.maskFile!;
       const entry = await this.#entryOf({ file: mask, contentType: "image/png" });
       // Others are to find the mask when they find the lease free.
@@ -338,9 +331,15 @@ export class Predictor {
     }
   }
 
-  #infer(request: PredictRequest, maskId: string, signal?: AbortSignal): Promise<Cutout> {
+  async #cutout(
+    request: PredictRequest,
+    maskId: string,
+    how: { maskFile?: Uint8Array<ArrayBuffer>; signal?: AbortSignal },
+  ): Promise<Cutout> {
     const { image, background, model, render } = request;
-    return this.#parts.engine.cutout({ image, background, model, render, id: maskId, signal });
+    const cutout = await this.#parts.engine.cutout({ image, background, model, render, id: maskId, ...how });
+    for (const job of this.#underWay.values()) if (job.maskId === maskId) job.rendered = true;
+    return cutout;
   }
 
   async #entryOf(

@@ -46,7 +46,7 @@ export interface Job {
   readonly maskFile?: Uint8Array<ArrayBuffer>;
   /** What {@link Engine.progress} knows the job by; jobs for one image may share it. */
   readonly id?: string;
-  /** Takes the job out of the queue when aborted; a job that has begun is finished. */
+  /** Takes the job out of the queue when aborted, up to when its inference begins; from then on it is finished. */
   readonly signal?: AbortSignal;
 }
 
@@ -258,7 +258,7 @@ export class Engine implements CutoutMaker {
   }
 
   async #work(
-    { image, render: options, background, maskFile }: Job,
+    { image, render: options, background, maskFile, signal }: Job,
     model: Model,
     taken: Taken,
   ): Promise<Cutout> {
@@ -268,11 +268,13 @@ export class Engine implements CutoutMaker {
     const manifest = maskFile === undefined ? model.manifest : undefined;
     const { pixels, tensor, decodeMs } = await this.#codecs.call("decode", { bytes: image, limits, manifest }, {
       budget,
+      signal,
     });
     this.#ended("decode", decodeMs);
     // Told before the model runs, rather than by compose after it.
     if (options.roi !== undefined) regionBox(options.roi, pixels);
-    const inferred = tensor && await this.#sessions.infer(model, tensor, budget, () => taken.state = "inferring");
+    const onStart = () => taken.state = "inferring";
+    const inferred = tensor && await this.#sessions.infer(model, tensor, { budget, signal, onStart });
     if (inferred) this.#ended("infer", inferred.inferMs);
     const mask = maskFile ?? inferred!.mask;
     taken.state = "rendering";

@@ -46,6 +46,8 @@ export interface CallOptions<Ops extends Operations> {
   first?: Step<Ops, keyof Ops & string>;
   /** Told when a worker begins. */
   onStart?: () => void;
+  /** Ends the waiting for a worker when aborted; one that has begun finishes. */
+  signal?: AbortSignal;
 }
 
 /** What is left of the time that a job may take in workers, in milliseconds; waiting for a worker does not count. */
@@ -61,7 +63,7 @@ export class WorkerPool<Ops extends Operations> {
   readonly #options: PoolOptions<Ops>;
   readonly #slots: Slot[] = [];
   readonly #idle: Slot[] = [];
-  readonly #waiting: { give(slot: Slot): void; refuse(error: EngineError): void }[] = [];
+  readonly #waiting: { give(slot: Slot): void; refuse(reason: unknown): void }[] = [];
   #closed = false;
   #restarts = 0;
   #sandboxed = true;
@@ -98,13 +100,14 @@ export class WorkerPool<Ops extends Operations> {
    * Calls an operation in the next free worker, and takes the time that it needs out of `budget`.
    * @throws {ImageError} where the image is at fault.
    * @throws {EngineError} `deadline_exceeded`, `worker_failed` or `closed`.
+   * @throws the reason of `signal`.
    */
   async call<Op extends keyof Ops & string>(
     op: Op,
     input: Input<Ops, Op>,
-    { budget, transfer, first, onStart }: CallOptions<Ops>,
+    { budget, transfer, first, onStart, signal }: CallOptions<Ops>,
   ): Promise<Value<Ops, Op>> {
-    const slot = await this.#acquire();
+    const slot = await this.#acquire(signal);
     const timed = async (op: string, input: unknown, transfer?: Transferable[]) => {
       const started = performance.now();
       try {
@@ -195,13 +198,32 @@ export class WorkerPool<Ops extends Operations> {
     this.#makeReady(slot);
   }
 
-  async #acquire(): Promise<Slot> {
+  async #acquire(signal?: AbortSignal): Promise<Slot> {
     if (this.#closed) throw new EngineError("closed", "the engine is shutting down");
-    const slot = this.#idle.pop() ??
-      await new Promise<Slot>((give, refuse) => this.#waiting.push({ give, refuse }));
+    signal?.throwIfAborted();
+    const slot = this.#idle.pop() ?? await this.#wait(signal);
     // It may have failed between two calls: this one is not at fault and takes the replacement.
     if (slot.ended !== undefined) this.#replace(slot, slot.ended);
     return slot;
+  }
+
+  async #wait(signal?: AbortSignal): Promise<Slot> {
+    const { promise, resolve: give, reject: refuse } = Promise.withResolvers<Slot>();
+    const waiting = { give, refuse };
+    const leave = () => {
+      const place = this.#waiting.indexOf(waiting);
+      // It may have been given a worker a moment ago: then it goes on.
+      if (place < 0) return;
+      this.#waiting.splice(place, 1);
+      refuse(signal!.reason);
+    };
+    this.#waiting.push(waiting);
+    signal?.addEventListener("abort", leave);
+    try {
+      return await promise;
+    } finally {
+      signal?.removeEventListener("abort", leave);
+    }
   }
 
   #hand(slot: Slot): void {

@@ -2,7 +2,7 @@ import type { Logger } from "@logtape/logtape";
 import type { WorkerHost, WorkerModule } from "./host.ts";
 import type { Model } from "./manifest.ts";
 import { ortModule } from "./ort_module.ts";
-import { type Budget, type NewWorker, type Step, WorkerPool } from "./pool.ts";
+import { type CallOptions, type NewWorker, type Step, WorkerPool } from "./pool.ts";
 import type { Inferred, SessionOperations } from "./session.ts";
 
 export type Backend = "wasm" | "native";
@@ -117,21 +117,19 @@ export class SessionPool {
   /**
    * Runs a model.
    * @param tensor as `preprocess` makes it; given away.
-   * @param onStart told when a worker begins with it.
+   * @param options as of {@link WorkerPool.call}.
    */
   async infer(
     model: Model,
     tensor: Float32Array<ArrayBuffer>,
-    budget: Budget,
-    onStart?: () => void,
+    options: Pick<CallOptions<SessionOperations>, "budget" | "signal" | "onStart">,
   ): Promise<Inferred> {
     const { name } = model.manifest;
     const input = { model: name, tensor };
     const inferred = await this.#pool.call("infer", input, {
-      budget,
+      ...options,
       transfer: [tensor.buffer],
       first: loading(model),
-      onStart,
     });
     this.#inferences++;
     this.#warm.add(name);

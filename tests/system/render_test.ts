@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { setTimeout as delay } from "node:timers/promises";
 import { decode } from "../../src/inference/decode.ts";
 import { discImage, fixture } from "../support/images.ts";
 import { TestServer } from "../support/server.ts";
@@ -71,25 +70,26 @@ Deno.test("queue › the image that finds it full is answered 503 with Retry-Aft
   assert.equal(answers.filter(({ status }) => status === 200).length, images.length - refused.length);
 });
 
-Deno.test("queue › the image of a client that has gone is not inferred", async () => {
-  await using server = await TestServer.start();
+Deno.test("queue › the image of a client that has gone is not inferred, decoded or not", async () => {
+  // On one thread, so that the first takes long.
+  await using server = await TestServer.start({ INFERENCE_THREADS: "1" });
+  const [first, decoded, queued, last] = await Promise.all([1, 2, 3, 4].map((seed) => discImage(seed)));
   const gone = new AbortController();
-  const [leaving, ...staying] = await Promise.all([1, 2, 3, 4, 5, 6, 7, 8].map((seed) => discImage(seed)));
-  const answers = Promise.all(staying.map((image) => predict(server, image, {})));
-  while ((await server.health()).engine.waiting < 3) { /* they are on their way */ }
-  const id = crypto.randomUUID();
-  const left = assert.rejects(server.fetch("/cutouts", {
-    method: "POST",
-    headers: { "X-Request-Id": id },
-    body: leaving,
-    signal: gone.signal,
-  }));
-  const position = async () => (await (await server.fetch(`/jobs/${id}`)).json()).position ?? 0;
-  // The first in line has been decoded: that one would be finished.
-  while (await position() < 2) await delay(5);
+  const leave = (body: Uint8Array<ArrayBuffer>) =>
+    assert.rejects(server.fetch("/cutouts", { method: "POST", body, signal: gone.signal }));
+  const engine = async () => (await server.health()).engine;
+
+  const answers = [predict(server, first, {})];
+  while ((await engine()).running < 1) { /* it is on its way */ }
+  const left = [leave(decoded)];
+  while ((await engine()).running < 2) { /* it is decoded while the first is inferred */ }
+  left.push(leave(queued));
+  while ((await engine()).waiting < 1) { /* it is on its way */ }
   gone.abort();
-  await left;
-  for (const { status } of await answers) assert.equal(status, 200);
+  await Promise.all(left);
+  // Behind them, had they stayed.
+  answers.push(predict(server, last, {}));
+  for (const { status } of await Promise.all(answers)) assert.equal(status, 200);
   await server.settled();
-  assert.equal(await server.inferences(), staying.length);
+  assert.equal(await server.inferences(), answers.length);
 });
