@@ -1,8 +1,12 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { fixture, PHOTOGRAPHS } from "../tests/support/images.ts";
 import { TestServer } from "../tests/support/server.ts";
 import type { Bench } from "./bench.ts";
 import { percentile, threeDigits } from "./measure.ts";
 import { numbered } from "./pictures.ts";
+
+/** Before each request, in milliseconds: what a server does after its answer is not to slow the other one down. */
+const PAUSE_MS = 100;
 
 /** How a server is asked for the cutout of an image. */
 type Ask = (url: string, image: Uint8Array<ArrayBuffer>) => Promise<Response>;
@@ -43,6 +47,7 @@ export const peer: Bench = {
     await using server = await TestServer.start({ LOG_LEVEL: "warning" }, { checked: false, command });
     const rounds = values.number("rounds");
     const time = async (address: string, image: Uint8Array<ArrayBuffer>) => {
+      await delay(PAUSE_MS);
       const began = performance.now();
       const response = await ask(address, image);
       if (!response.ok) throw new Error(`${address} answered ${response.status}: ${await response.text()}`);
@@ -76,7 +81,8 @@ export const peer: Bench = {
       }
     }
     return [{
-      caption: `Each photograph ${rounds} times to each server, by turns, one request at a time; medians, and the ` +
+      caption:
+        `Each photograph ${rounds} times to each server, by turns, one request at a time, 0.1 s after the last answer; medians, and the ` +
         "least and the most of the ratios.",
       rows,
     }];
