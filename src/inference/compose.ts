@@ -1,4 +1,5 @@
 import { ImageError } from "./errors.ts";
+import { free } from "./garbage.ts";
 import {
   type Box,
   cover,
@@ -13,7 +14,6 @@ import {
   visibleBox,
   withMargin,
 } from "./geometry.ts";
-import { free } from "./garbage.ts";
 import { KernelMemory, wholeVectors } from "./kernels.ts";
 import { decontaminate, refineAlpha } from "./refine.ts";
 import type { RenderOptions } from "./render_options.ts";

@@ -96,7 +96,6 @@ export interface Rows {
 
 /**
  * Resamples the colours of an image, with no regard to its alpha.
- * @param rgba height×width×4, 0–255.
  * @returns outputHeight×outputWidth×4, 0–255; the fourth value means nothing.
  */
 export function resampleColours(
