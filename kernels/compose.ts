@@ -29,6 +29,29 @@ export function clearHiddenRow(row: usize, stride: usize, to: usize, width: usiz
   }
 }
 
+/**
+ * Where in a row of `width` pixels the first is whose alpha is at least `least`; `width` where none is. What fills the row
+ * up to whole vectors is 0.
+ */
+export function firstVisible(row: usize, width: i32, least: i32): i32 {
+  const below = i32x4.splat(least - 1);
+  for (let x = 0; x < width; x += 4) {
+    const visible = i32x4.bitmask(i32x4.gt_s(i32x4.shr_u(v128.load(row + (<usize> x << 2)), 24), below));
+    if (visible !== 0) return x + ctz(visible);
+  }
+  return width;
+}
+
+/** As {@link firstVisible}, the last; -1 where none is. */
+export function lastVisible(row: usize, width: i32, least: i32): i32 {
+  const below = i32x4.splat(least - 1);
+  for (let x = (width - 1) & ~3; x >= 0; x -= 4) {
+    const visible = i32x4.bitmask(i32x4.gt_s(i32x4.shr_u(v128.load(row + (<usize> x << 2)), 24), below));
+    if (visible !== 0) return x + 31 - clz(visible);
+  }
+  return -1;
+}
+
 /** Each pixel with the ones at its left and right. */
 // @ts-ignore: decorator
 @inline

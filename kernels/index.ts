@@ -1,4 +1,4 @@
-export { clearHiddenRow, cutOutRow } from "./compose";
+export { clearHiddenRow, cutOutRow, firstVisible, lastVisible } from "./compose";
 export { filterRow } from "./png";
 export { interleaveRows, reduceRow, resampleAcross, resampleDown, resampleFourAcross } from "./resample";
 export { greatest, largestColour, least, planesOfRow, stretch } from "./tensor";

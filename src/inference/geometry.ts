@@ -1,4 +1,5 @@
 import { ImageError } from "./errors.ts";
+import { KernelMemory } from "./kernels.ts";
 import type { Bounds, Length, Margin, Position, Region } from "./render_options.ts";
 import { resampleRgba } from "./resample.ts";
 import type { Pixels } from "./steps.ts";
@@ -25,18 +26,18 @@ export const VISIBLE = 13;
 
 /** The smallest box around everything visible; undefined where nothing is. */
 export function visibleBox({ data, width, height }: Pixels): Box | undefined {
+  const memory = new KernelMemory();
+  const row = memory.reserve(width * 4);
+  const { bytes, run } = memory;
   let [left, top, right, bottom] = [width, height, -1, -1];
   for (let y = 0; y < height; y++) {
-    const row = y * width * 4 + 3;
-    let x = 0;
-    while (x < width && data[row + x * 4] < VISIBLE) x++;
-    if (x === width) continue;
+    bytes.set(data.subarray(y * width * 4, (y + 1) * width * 4), row);
+    const first = run.firstVisible(row, width, VISIBLE);
+    if (first === width) continue;
     if (top === height) top = y;
     bottom = y;
-    if (x < left) left = x;
-    x = width - 1;
-    while (x > right && data[row + x * 4] < VISIBLE) x--;
-    if (x > right) right = x;
+    left = Math.min(left, first);
+    right = Math.max(right, run.lastVisible(row, width, VISIBLE));
   }
   return right < 0 ? undefined : { left, top, width: right - left + 1, height: bottom - top + 1 };
 }
