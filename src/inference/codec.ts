@@ -49,7 +49,7 @@ export const codecOperations = {
     const started = performance.now();
     const pixels = await decode(bytes, limits);
     const tensor = manifest && preprocess(pixels, manifest);
-    leaveGarbage(bytes.length + pixels.data.length);
+    leaveGarbage(bytes.length + 2 * pixels.data.length);
     return {
       value: { pixels, tensor, decodeMs: performance.now() - started },
       transfer: tensor ? [pixels.data.buffer, tensor.buffer] : [pixels.data.buffer],

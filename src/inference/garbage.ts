@@ -1,6 +1,6 @@
 import { runInNewContext } from "node:vm";
 
-/** Garbage that is worth a collection, in bytes: what the codec of a picture of 5 megapixels leaves. */
+/** Garbage that is worth a collection, in bytes: what the codec of a picture of 3 megapixels leaves. */
 const COLLECT_AFTER = 24_000_000;
 
 let garbage = 0;
