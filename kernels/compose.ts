@@ -34,9 +34,8 @@ export function clearHiddenRow(row: usize, stride: usize, to: usize, width: usiz
  * up to whole vectors is 0.
  */
 export function firstVisible(row: usize, width: i32, least: i32): i32 {
-  const below = i32x4.splat(least - 1);
   for (let x = 0; x < width; x += 4) {
-    const visible = i32x4.bitmask(i32x4.gt_s(i32x4.shr_u(v128.load(row + (<usize> x << 2)), 24), below));
+    const visible = visibleAt(row + (<usize> x << 2), least);
     if (visible !== 0) return x + ctz(visible);
   }
   return width;
@@ -44,12 +43,18 @@ export function firstVisible(row: usize, width: i32, least: i32): i32 {
 
 /** As {@link firstVisible}, the last; -1 where none is. */
 export function lastVisible(row: usize, width: i32, least: i32): i32 {
-  const below = i32x4.splat(least - 1);
   for (let x = (width - 1) & ~3; x >= 0; x -= 4) {
-    const visible = i32x4.bitmask(i32x4.gt_s(i32x4.shr_u(v128.load(row + (<usize> x << 2)), 24), below));
+    const visible = visibleAt(row + (<usize> x << 2), least);
     if (visible !== 0) return x + 31 - clz(visible);
   }
   return -1;
+}
+
+/** One bit for each of four pixels: whether its alpha is at least `least`. */
+// @ts-ignore: decorator
+@inline
+function visibleAt(pixels: usize, least: i32): i32 {
+  return i32x4.bitmask(i32x4.ge_s(i32x4.shr_u(v128.load(pixels), 24), i32x4.splat(least)));
 }
 
 /** Each pixel with the ones at its left and right. */

@@ -1,4 +1,4 @@
-import { KernelMemory } from "./kernels.ts";
+import { KernelMemory, wholeVectors } from "./kernels.ts";
 import type { Manifest } from "./manifest.ts";
 import { resampleColours } from "./resample.ts";
 
@@ -55,11 +55,12 @@ export function postprocess(output: Float32Array, manifest: Manifest): Uint8Arra
   const count = output.length;
   const memory = new KernelMemory();
   const { run } = memory;
-  // What fills up the last vector is the last value, which changes neither end.
-  const filledUp = new Float32Array(Math.ceil(count / 4) * 4).fill(output[count - 1]);
-  filledUp.set(output);
-  const values = memory.place(filledUp);
+  const values = memory.reserve(4 * count);
   const to = memory.reserve(count);
+  const filledUp = new Float32Array(memory.bytes.buffer, values, wholeVectors(4 * count) / 4);
+  filledUp.set(output);
+  // What fills up the last vector is the last value, which changes neither end.
+  filledUp.fill(output[count - 1], count);
   const stretched = manifest.mask !== "probability";
   const low = stretched ? run.least(values, count) : 0;
   const range = (stretched ? run.greatest(values, count) : 1) - low;
