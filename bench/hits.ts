@@ -118,17 +118,14 @@ async function whileInferring(server: TestServer, request: Uint8Array, milliseco
 
 /** Renderings of a known image, each in another colour: one at a time, as long as there is time. */
 async function maskHits(server: TestServer, image: Uint8Array<ArrayBuffer>, milliseconds: number): Promise<Row> {
-  const latencies: number[] = [];
-  for (let at = performance.now(), end = at + milliseconds, colour = 0; at < end; colour++) {
-    const background = encodeURIComponent(`#${colour.toString(16).padStart(6, "0")}`);
+  let colour = 0;
+  const latencies = await again(async () => {
+    const background = encodeURIComponent(`#${(colour++).toString(16).padStart(6, "0")}`);
     const response = await server.fetch(`/cutouts?background=${background}`, { method: "POST", body: image });
     await response.arrayBuffer();
     const status = response.headers.get("Cache-Status") ?? "";
     if (!status.includes("detail=mask")) throw new Error(`${response.status} ${status}, expected detail=mask`);
-    const now = performance.now();
-    latencies.push(now - at);
-    at = now;
-  }
+  }, milliseconds);
   return toRow("mask hit (`POST /cutouts`, a new colour each)", 1, latencies, milliseconds);
 }
 
@@ -149,16 +146,7 @@ async function redisHits(
     enableTelemetry: false,
   });
   const hits = (milliseconds: number) => drive({ url: server.url, requests: [request], connections: 1, milliseconds });
-  const gets = async (milliseconds: number) => {
-    const latencies: number[] = [];
-    for (let at = performance.now(), end = at + milliseconds; at < end;) {
-      await sdk.get(key);
-      const now = performance.now();
-      latencies.push(now - at);
-      at = now;
-    }
-    return latencies;
-  };
+  const gets = (milliseconds: number) => again(() => sdk.get(key), milliseconds);
   await hits(WARM_UP_MS);
   await gets(WARM_UP_MS);
   const ofHits: number[] = [];
@@ -171,6 +159,18 @@ async function redisHits(
     toRow("Redis hit", 1, ofHits, milliseconds),
     toRow("`GET` of the same value by the SDK alone", 1, ofGets, milliseconds),
   ];
+}
+
+/** Does something again and again, and resolves to how long it took each time, in milliseconds. */
+async function again(work: () => Promise<unknown>, milliseconds: number): Promise<number[]> {
+  const latencies: number[] = [];
+  for (let at = performance.now(), end = at + milliseconds; at < end;) {
+    await work();
+    const now = performance.now();
+    latencies.push(now - at);
+    at = now;
+  }
+  return latencies;
 }
 
 function toRow(what: string, connections: number, latenciesMs: number[], milliseconds: number): Row {
