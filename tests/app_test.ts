@@ -1,4 +1,4 @@
-import { configure, getLogger, type LogRecord, reset } from "@logtape/logtape";
+import { getLogger } from "@logtape/logtape";
 import assert from "node:assert/strict";
 import { type AppParts, createApp } from "../src/app.ts";
 import { MemoryStore } from "../src/cache/memory.ts";
@@ -14,6 +14,7 @@ import { Readiness } from "../src/readiness.ts";
 import { Telemetry } from "../src/telemetry/telemetry.ts";
 import { quickModel, withEngine } from "./support/engine.ts";
 import { discImage, paintImage } from "./support/images.ts";
+import { withLogs } from "./support/logs.ts";
 
 interface Parts {
   app: ReturnType<typeof createApp>;
@@ -175,23 +176,6 @@ Deno.test("app › a failure of ours is a 500 with a job_id; the details are in 
     }, { workerUrls, timeoutMs: 6000 });
   });
 });
-
-/** Collects what is logged meanwhile. */
-async function withLogs(use: (logs: LogRecord[]) => Promise<void>): Promise<void> {
-  const logs: LogRecord[] = [];
-  await configure({
-    sinks: { list: (record) => void logs.push(record) },
-    loggers: [
-      { category: "cutcache", sinks: ["list"] },
-      { category: ["logtape", "meta"], lowestLevel: "warning", sinks: ["list"] },
-    ],
-  });
-  try {
-    await use(logs);
-  } finally {
-    await reset();
-  }
-}
 
 Deno.test("app › a body that comes again is answered without being parsed, decoded or encoded", () =>
   withApp(undefined, async ({ predict, cache, engine }) => {

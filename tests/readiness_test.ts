@@ -1,21 +1,14 @@
-import { configure, getLogger, type LogRecord, reset } from "@logtape/logtape";
+import { getLogger } from "@logtape/logtape";
 import assert from "node:assert/strict";
 import { defaultRenderOptions } from "../src/inference/render_options.ts";
 import { Readiness } from "../src/readiness.ts";
 import { withEngine } from "./support/engine.ts";
 import { discImage } from "./support/images.ts";
+import { withLogs } from "./support/logs.ts";
 
-Deno.test("readiness › a first run that fails is said, and made up for by a request that goes well", async () => {
-  const logs: LogRecord[] = [];
-  await configure({
-    sinks: { list: (record) => void logs.push(record) },
-    loggers: [
-      { category: "cutcache", sinks: ["list"] },
-      { category: ["logtape", "meta"], lowestLevel: "warning", sinks: ["list"] },
-    ],
-  });
-  const logger = getLogger("cutcache");
-  try {
+Deno.test("readiness › a first run that fails is said, and made up for by a request that goes well", () =>
+  withLogs(async (logs) => {
+    const logger = getLogger("cutcache");
     await withEngine(async (engine) => {
       const readiness = new Readiness(engine);
       assert.equal(readiness.obstacle, "the model has not run yet");
@@ -27,7 +20,4 @@ Deno.test("readiness › a first run that fails is said, and made up for by a re
       await engine.cutout({ image: await discImage(1), render: defaultRenderOptions });
       assert.equal(readiness.obstacle, undefined);
     }, { logger, workerUrls: { session: import.meta.resolve("./support/cold_session_worker.ts") } });
-  } finally {
-    await reset();
-  }
-});
+  }));
