@@ -136,17 +136,17 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
     await using redis = await RedisServer.start();
     await using gateway = await UpstashGateway.start({ redisUrl: redis.url });
     const server = await TestServer.quick(gateway.environment);
-    // With the first answer comes what answers are compared with, which a server that stops no longer tells.
-    await server.health();
     const { promise: writesMayPass, resolve: letWritesPass } = Promise.withResolvers<void>();
     gateway.fault = async (request) => {
-      // Redis is read once the signal has been noticed, and written once the last response is out.
-      await server.logged(({ message }) => message.startsWith(signal));
-      if (new URL(request.url).pathname === "/pipeline") await writesMayPass;
+      // Writes are still to come when the signal has been noticed and the last response is out.
+      if (new URL(request.url).pathname === "/pipeline") {
+        await server.logged(({ message }) => message.startsWith(signal));
+        await writesMayPass;
+      }
       return undefined;
     };
     const answering = server.cutout("a.png", await discImage(9)).finally(letWritesPass);
-    while (gateway.requests === 0) await delay(5);
+    while ((await server.health()).engine.running === 0) { /* the request is on its way */ }
     const stopping = server.stop(signal);
     assert.equal((await answering).cacheStatus, MISS);
     assert.equal((await stopping).code, 0);
