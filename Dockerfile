@@ -9,8 +9,8 @@ USER 1993
 COPY deno.json deno.lock ./
 RUN deno install --frozen
 COPY src src
-RUN deno cache --frozen src/main.ts src/inference/codec_worker.ts src/inference/codec.ts \
-    src/inference/session_worker.ts src/inference/wasm_session.ts src/inference/thread_worker.ts
+RUN deno cache --frozen src/main.ts src/inference/engine/image_worker.ts src/inference/engine/image_operations.ts \
+    src/inference/ort/wasm_session_worker.ts src/inference/ort/wasm_session.ts src/inference/ort/thread_worker.ts
 COPY LICENSE NOTICE ./
 COPY static static
 

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import PQueue from "p-queue";
-import { defaultRenderOptions } from "../src/inference/render_options.ts";
+import { defaultRenderOptions } from "../src/render/options.ts";
 import { defaultModel, withEngine } from "../tests/support/engine.ts";
 import { TestServer } from "../tests/support/server.ts";
 import type { Bench } from "./bench.ts";

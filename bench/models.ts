@@ -1,6 +1,6 @@
 import { basename, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { decode } from "../src/inference/decode.ts";
+import { decode } from "../src/image/decode.ts";
 import { compareMasks } from "../tests/support/masks.ts";
 import { TestServer } from "../tests/support/server.ts";
 import type { Bench } from "./bench.ts";

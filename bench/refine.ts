@@ -6,10 +6,10 @@
 import { Jimp } from "jimp";
 import { Buffer } from "node:buffer";
 import process from "node:process";
-import { decode } from "../src/inference/decode.ts";
-import { decontaminate, refineAlpha } from "../src/inference/refine.ts";
-import { resampleGray } from "../src/inference/resample.ts";
-import type { Pixels } from "../src/inference/steps.ts";
+import { decode } from "../src/image/decode.ts";
+import { decontaminate, refineAlpha } from "../src/render/refine.ts";
+import { resampleGray } from "../src/image/resample.ts";
+import type { Pixels } from "../src/image/pixels.ts";
 import { fixture, PHOTOGRAPHS, type Rgb } from "../tests/support/images.ts";
 import { resampledColours } from "../tests/support/resampled.ts";
 

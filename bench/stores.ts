@@ -1,7 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { getHeapStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { cutoutKey, maskKey, type Sha256Hex } from "../src/cache/keys.ts";
+import { cutoutKey, maskKey } from "../src/cache/keys.ts";
+import { type Sha256Hex } from "../src/base/hash.ts";
 import { MemoryStore } from "../src/cache/memory.ts";
 import { openSqliteStore } from "../src/cache/sqlite.ts";
 import type { Entry, Store } from "../src/cache/store.ts";

@@ -1,11 +1,12 @@
 import { getLogger } from "@logtape/logtape";
 import { type Config, readConfig } from "./config.ts";
-import { Engine } from "./inference/engine.ts";
-import { loadModel, type Model } from "./inference/manifest.ts";
-import { ortModule } from "./inference/ort_module.ts";
-import { keepMemoryLean } from "./lean_memory.ts";
-import { configureLogging } from "./log.ts";
+import { Engine } from "./inference/engine/engine.ts";
+import { loadModel, type Model } from "./inference/model/manifest.ts";
+import { ortModule } from "./inference/ort/ort_module.ts";
+import { tuneMemory } from "./memory_tuning.ts";
+import { configureLogging } from "./base/log.ts";
 import { Telemetry } from "./telemetry/telemetry.ts";
+import { activeSpanIds } from "./telemetry/trace.ts";
 
 const STATIC = new URL("../static/", import.meta.url);
 
@@ -19,10 +20,10 @@ const SHIPPED_MODELS = new Map([
 async function main(): Promise<void> {
   const config = readConfig((name) => Deno.env.get(name));
   const format = config.LOG_FORMAT === "auto" ? (Deno.stdout.isTerminal() ? "text" : "json") : config.LOG_FORMAT;
-  await configureLogging({ format, level: config.LOG_LEVEL });
+  await configureLogging({ format, level: config.LOG_LEVEL, spanIds: activeSpanIds });
   const logger = getLogger("cutcache");
 
-  const lean = keepMemoryLean();
+  const lean = tuneMemory();
   // There is a core free for it until the workers start.
   if (config.INFERENCE_BACKEND === "wasm") ortModule();
   const { models, onDemand } = await loadModels(config);

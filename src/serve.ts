@@ -1,22 +1,22 @@
 import { dispose, type Logger } from "@logtape/logtape";
 import denoJson from "../deno.json" with { type: "json" };
 import { createApp } from "./app.ts";
-import { GuardedStore } from "./cache/guard.ts";
+import { CircuitBreakerStore } from "./cache/circuit_breaker.ts";
 import { MemoryStore } from "./cache/memory.ts";
 import { openSqliteStore } from "./cache/sqlite.ts";
 import { TieredStore } from "./cache/tiered.ts";
 import { UpstashStore } from "./cache/upstash.ts";
 import type { Config } from "./config.ts";
-import { DeferredWork } from "./deferred.ts";
-import { BodyIntake } from "./http/body.ts";
-import { CdnPurger } from "./http/cdn.ts";
-import type { ImageFetcher } from "./http/image_urls.ts";
+import { DeferredWork } from "./base/deferred.ts";
+import { BodyReader } from "./http/body.ts";
+import { CdnPurger } from "./routes/shared/cdn.ts";
+import type { ImageFetcher } from "./http/safe_fetch/fetch_image.ts";
 import type { RateLimiter } from "./http/rate_limit.ts";
 import { discardUnread } from "./http/unread_body.ts";
-import type { Engine } from "./inference/engine.ts";
-import type { Model } from "./inference/manifest.ts";
-import { Predictor } from "./predictor.ts";
-import { Readiness } from "./readiness.ts";
+import type { Engine } from "./inference/engine/engine.ts";
+import type { Model } from "./inference/model/manifest.ts";
+import { CutoutService } from "./cutouts/service.ts";
+import { Readiness } from "./routes/service/readiness.ts";
 import type { Telemetry } from "./telemetry/telemetry.ts";
 
 /** In seconds; as long as anything is kept by caches (RFC 9111, section 5.3, of its time). */
@@ -56,7 +56,7 @@ export async function serve({ config, models, engine, telemetry, pageFolder, log
   });
   const cache = new TieredStore(memory, durable);
   const deferred = new DeferredWork(logger);
-  const predictor = new Predictor({
+  const cutouts = new CutoutService({
     cache,
     engine,
     keyBy: config.CACHE_KEY,
@@ -72,7 +72,7 @@ export async function serve({ config, models, engine, telemetry, pageFolder, log
     engineStatus: () => engine.status(),
     storeHealth: () => durable?.health(),
     deferred,
-    predictor,
+    cutouts,
     cache,
     adminToken: config.ADMIN_TOKEN,
     cdn: config.CDN_PURGE_URL === "off"
@@ -81,7 +81,7 @@ export async function serve({ config, models, engine, telemetry, pageFolder, log
     maxAgeSeconds: ttlSeconds || ONE_YEAR,
     imageUrls: await imageFetcher(config),
     needsToken: config.API_TOKENS.length > 0,
-    bodies: new BodyIntake({
+    bodies: new BodyReader({
       maxBytes: config.MAX_BODY_BYTES,
       maxPendingBytes: config.MAX_PENDING_BYTES,
       timeoutMs: config.BODY_TIMEOUT_MS,
@@ -156,8 +156,8 @@ async function imageFetcher(config: Config): Promise<ImageFetcher | undefined> {
   if (!config.ALLOW_IMAGE_URLS) return undefined;
   // Loaded where it is wanted: the start of all others is a little shorter.
   const [{ PublicImageFetcher }, { AddressPolicy }] = await Promise.all([
-    import("./http/image_fetcher.ts"),
-    import("./http/addresses.ts"),
+    import("./http/safe_fetch/image_fetcher.ts"),
+    import("./http/safe_fetch/address_policy.ts"),
   ]);
   return new PublicImageFetcher({
     policy: new AddressPolicy(config.IMAGE_URL_NETWORKS),
@@ -167,7 +167,7 @@ async function imageFetcher(config: Config): Promise<ImageFetcher | undefined> {
   });
 }
 
-async function openDurableStore(config: Config, logger: Logger): Promise<GuardedStore | undefined> {
+async function openDurableStore(config: Config, logger: Logger): Promise<CircuitBreakerStore | undefined> {
   const { UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: token } = config;
   const kind = config.CACHE_STORE === "auto" ? (url ? "upstash" : "sqlite") : config.CACHE_STORE;
   const timeouts = { readTimeoutMs: config.CACHE_TIMEOUT_MS, writeTimeoutMs: config.CACHE_WRITE_TIMEOUT_MS };
@@ -181,7 +181,7 @@ async function openDurableStore(config: Config, logger: Logger): Promise<Guarded
       maxValueBytes: config.CACHE_MAX_VALUE_BYTES,
       ...timeouts,
     });
-    return new GuardedStore(redis, { ...timeouts, breakMs: config.CACHE_BREAK_MS, logger });
+    return new CircuitBreakerStore(redis, { ...timeouts, breakMs: config.CACHE_BREAK_MS, logger });
   }
   try {
     await Deno.mkdir(config.CACHE_DIR, { recursive: true });
@@ -189,7 +189,7 @@ async function openDurableStore(config: Config, logger: Logger): Promise<Guarded
     const sqlite = openSqliteStore({ path, maxBytes: config.CACHE_DISK_BYTES, ...entries }, (aside) => {
       logger.warn("{path} was damaged; it lies at {aside} and a new one was made", { path, aside });
     });
-    return new GuardedStore(sqlite, { ...timeouts, breakMs: config.CACHE_BREAK_MS, logger });
+    return new CircuitBreakerStore(sqlite, { ...timeouts, breakMs: config.CACHE_BREAK_MS, logger });
   } catch (error) {
     throw new Error(
       `CACHE_DIR=${config.CACHE_DIR} cannot be written: ${(error as Error).message}. ` +

@@ -1,5 +1,5 @@
 /**
- * `deno run -A tools/kernels.ts`: compiles `kernels/` to `src/inference/kernels.wasm`. The same source gives the same bytes
+ * `deno run -A tools/kernels.ts`: compiles `kernels/` to `src/image/kernels.wasm`. The same source gives the same bytes
  * on every machine.
  */
 import asc from "assemblyscript/asc";
@@ -21,4 +21,4 @@ export async function compileKernels(): Promise<Uint8Array> {
   return binary;
 }
 
-if (import.meta.main) await Deno.writeFile(new URL("src/inference/kernels.wasm", ROOT), await compileKernels());
+if (import.meta.main) await Deno.writeFile(new URL("src/image/kernels.wasm", ROOT), await compileKernels());

@@ -9,7 +9,7 @@ import { parseArgs } from "node:util";
 // @ts-types="@types/cli-progress"
 import { SingleBar } from "cli-progress";
 import { z } from "zod";
-import { manifestSchema } from "../src/inference/manifest.ts";
+import { manifestSchema } from "../src/inference/model/manifest.ts";
 import { digestOfFile, download, DownloadError } from "./model/download.ts";
 
 const MODELS = fileURLToPath(new URL("../static/models", import.meta.url));

@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { crc32 } from "node:zlib";
-import type { Layout } from "../inference/geometry.ts";
+import type { Layout } from "../base/layout.ts";
 import type { Entry } from "./store.ts";
 
 /*

@@ -1,16 +1,4 @@
-import { createHash } from "node:crypto";
-
-/** A SHA-256 digest (FIPS 180-4) as 64 lower-case hexadecimal digits. */
-export type Sha256Hex = string & { readonly __brand: "Sha256Hex" };
-
-/** Up to here, in bytes, hashing takes less time (about 0.2 ms) than going to another thread and back. */
-const HASHED_AT_ONCE = 262_144;
-
-/** The SHA-256 digest of `bytes`. Large ones are hashed on a thread of the runtime's pool and do not hold the event loop. */
-export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<Sha256Hex> {
-  if (bytes.length <= HASHED_AT_ONCE) return createHash("sha256").update(bytes).digest("hex") as Sha256Hex;
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex() as Sha256Hex;
-}
+import type { Sha256Hex } from "../base/hash.ts";
 
 /**
  * What an image is known by: its content, or, with `CACHE_KEY=file_path`, the name it was sent under. The two can

@@ -1,4 +1,4 @@
-import type { Layout } from "../inference/geometry.ts";
+import type { Layout } from "../base/layout.ts";
 import type { ImageId } from "./keys.ts";
 
 /** A cached value. */

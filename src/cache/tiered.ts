@@ -1,16 +1,16 @@
-import { StoreUnavailableError } from "./guard.ts";
+import { StoreUnavailableError } from "../base/errors.ts";
 import type { ImageId } from "./keys.ts";
 import type { MemoryStore } from "./memory.ts";
 import type { Entry, EntryInfo, EntryOrLease, Store, StoreStats } from "./store.ts";
 
 /** An entry and the name of the tier that had it. */
-export interface Found {
+export interface CacheHit {
   readonly entry: Entry;
   readonly tier: string;
 }
 
 /** Which tiers a read asks. `durable`: not memory, which may hold what was deleted elsewhere a moment ago. */
-export type Reach = "all" | "durable";
+export type ReadScope = "all" | "durable";
 
 /**
  * The memory tier in front of a durable one; either may be all there is. What memory has held for its time to live is
@@ -32,7 +32,7 @@ export class TieredStore implements Store {
   }
 
   /** Asks memory, then the durable tier, whose answer memory keeps. */
-  async find(key: string, reach: Reach = "all"): Promise<Found | undefined> {
+  async find(key: string, reach: ReadScope = "all"): Promise<CacheHit | undefined> {
     if (this.#durable === undefined) return this.#near(this.memory.read(key));
     const near = reach === "all" ? this.memory.read(key) : undefined;
     if (near !== undefined) return this.#near(near);
@@ -128,7 +128,7 @@ export class TieredStore implements Store {
     this.#durable?.close?.();
   }
 
-  #near(entry: Entry | undefined): Found | undefined {
+  #near(entry: Entry | undefined): CacheHit | undefined {
     return entry && { entry, tier: this.memory.name };
   }
 }

@@ -2,7 +2,7 @@ import type { Redis } from "@upstash/redis";
 import { decodeEntryFromText, encodedTextLength, encodeEntryAsText } from "./entry_codec.ts";
 import { type ImageId, partsOf } from "./keys.ts";
 import type { Entry, EntryInfo, EntryOrLease, Lease, Store, StoreStats } from "./store.ts";
-import { connectRedis, getValue, withoutCommand } from "./upstash_client.ts";
+import { connectRedis, getValue, withoutCommand } from "../base/redis_client.ts";
 
 /** Every key of ours begins with this, so that a Redis can be shared with others. */
 const PREFIX = "cutcache:";

@@ -24,7 +24,7 @@ const RETRY_AFTER_SECONDS = 5;
 const SMALL = 1_048_576;
 
 /** Reads request bodies, and bounds what they take in memory together while their requests wait for a worker. */
-export class BodyIntake {
+export class BodyReader {
   readonly #limits: BodyLimits;
   #pendingBytes = 0;
 

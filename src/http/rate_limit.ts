@@ -2,7 +2,7 @@ import type { Logger } from "@logtape/logtape";
 import { Ratelimit } from "@upstash/ratelimit";
 import { circuitBreaker, type CircuitBreakerPolicy, ConsecutiveBreaker, handleAll } from "cockatiel";
 import { LRUCache } from "lru-cache";
-import { connectRedis, withoutCommand } from "../cache/upstash_client.ts";
+import { connectRedis, withoutCommand } from "../base/redis_client.ts";
 
 /** So many requests in each window of this length. */
 export interface Rate {

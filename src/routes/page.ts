@@ -2,11 +2,12 @@ import { type Context, Hono } from "hono";
 import { accepts } from "hono/accepts";
 import { getMimeType } from "hono/utils/mime";
 import { z } from "zod";
-import { sha256 } from "../cache/keys.ts";
-import { allowOnly, HttpError } from "../http/errors.ts";
-import { matchesEtag } from "../http/headers.ts";
-import type { AppEnv } from "../http/job.ts";
-import { commonHeaders, describeRoute, header, problems } from "../http/openapi.ts";
+import { sha256 } from "../base/hash.ts";
+import { allowOnly } from "./shared/errors.ts";
+import { HttpError } from "../http/errors.ts";
+import { matchesEtag } from "./shared/headers.ts";
+import type { AppEnv } from "./shared/context.ts";
+import { commonHeaders, describeRoute, header, problems } from "./shared/openapi.ts";
 
 export const pagePaths = [
   describeRoute({

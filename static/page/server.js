@@ -15,10 +15,10 @@ const LAST_LOOK_MS = 500;
 /** An answer that is no picture (RFC 9457). */
 export class Refusal extends Error {
   name = "Refusal";
-  constructor(status, { code, detail, job_id: jobId } = {}, retryAfter) {
+  constructor(status, { code, detail, request_id: requestId } = {}, retryAfter) {
     super(detail ?? `the server answered with status ${status}`);
     const retrySeconds = retryAfter === null ? undefined : Number(retryAfter);
-    Object.assign(this, { status, code, jobId, retrySeconds, tokenSent: Boolean(token) });
+    Object.assign(this, { status, code, requestId, retrySeconds, tokenSent: Boolean(token) });
   }
 }
 

@@ -64,10 +64,10 @@ export function failureWords(error) {
     // Such as a file that was removed after it was chosen.
     return { title: "The file cannot be read", advice: "Choose it again.", detail: error.message, again: true };
   }
-  const { status, code, tokenSent, retrySeconds, jobId, message } = error;
+  const { status, code, tokenSent, retrySeconds, requestId, message } = error;
   const [title, advice] = ADVICE[tokenSent && code === "unauthorized" ? "wrong_token" : code] ??
     (status >= 500
-      ? ["Something went wrong at the server", `Try again. Its operator finds the cause under ${jobId ?? "the time"}.`]
+      ? ["Something went wrong at the server", `Try again. Its operator finds the cause under ${requestId ?? "the time"}.`]
       : ["The server did not take the picture", "Change what it names, then try again."]);
   return {
     title,

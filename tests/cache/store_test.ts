@@ -6,7 +6,7 @@ import { MemoryStore } from "../../src/cache/memory.ts";
 import { openSqliteStore, SqliteStore } from "../../src/cache/sqlite.ts";
 import type { ImageId } from "../../src/cache/keys.ts";
 import type { Entry, Lease, Store } from "../../src/cache/store.ts";
-import { GuardedStore } from "../../src/cache/guard.ts";
+import { CircuitBreakerStore } from "../../src/cache/circuit_breaker.ts";
 import { TieredStore } from "../../src/cache/tiered.ts";
 import { UpstashStore, type UpstashStoreOptions } from "../../src/cache/upstash.ts";
 
@@ -380,7 +380,7 @@ Deno.test("tiered store › what memory has held for its time is asked for again
 Deno.test("tiered store › where the durable tier cannot be asked, memory answers however old it is", async () => {
   let now = 1000;
   const failing: Store = { ...bound(new MemoryStore({ maxBytes: 1 })), get: () => Promise.reject(new Error("gone")) };
-  const guard = new GuardedStore(failing, {
+  const guard = new CircuitBreakerStore(failing, {
     readTimeoutMs: 100,
     writeTimeoutMs: 100,
     breakMs: 60_000,

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { BodyIntake } from "../../src/http/body.ts";
+import { BodyReader } from "../../src/http/body.ts";
 
 /** A request whose body comes in these pieces, without a declared length. */
 function streamed(...pieces: Uint8Array[]): Request {
@@ -9,7 +9,7 @@ function streamed(...pieces: Uint8Array[]): Request {
 const bytes = (length: number) => new Uint8Array(length).map((_, i) => i);
 
 Deno.test("body › comes whole, with and without a declared length", async () => {
-  const intake = new BodyIntake({ maxBytes: 1e6, maxPendingBytes: 1e6, timeoutMs: 30_000 });
+  const intake = new BodyReader({ maxBytes: 1e6, maxPendingBytes: 1e6, timeoutMs: 30_000 });
   const whole = bytes(200_000);
   const pieces = [whole.subarray(0, 10), whole.subarray(10, 150_000), whole.subarray(150_000)];
   const declared = new Request("http://localhost/", {
@@ -28,7 +28,7 @@ Deno.test("body › comes whole, with and without a declared length", async () =
 });
 
 Deno.test("body › one that is too large is refused, declared or not, and counts no longer", async () => {
-  const intake = new BodyIntake({ maxBytes: 1000, maxPendingBytes: 1e6, timeoutMs: 30_000 });
+  const intake = new BodyReader({ maxBytes: 1000, maxPendingBytes: 1e6, timeoutMs: 30_000 });
   const declared = new Request("http://localhost/", {
     method: "POST",
     body: bytes(1),
@@ -44,7 +44,7 @@ Deno.test("body › one that is too large is refused, declared or not, and count
 });
 
 Deno.test("body › all that are worked on at a time are bounded together", async () => {
-  const intake = new BodyIntake({ maxBytes: 1000, maxPendingBytes: 1500, timeoutMs: 30_000 });
+  const intake = new BodyReader({ maxBytes: 1000, maxPendingBytes: 1500, timeoutMs: 30_000 });
   const { promise: working, resolve: finish } = Promise.withResolvers<void>();
   const first = intake.take(streamed(bytes(900)), () => {}, () => working);
   while (intake.pendingBytes < 900) await new Promise((resolve) => setTimeout(resolve));

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { generate } from "selfsigned";
-import { AddressPolicy } from "../../src/http/addresses.ts";
-import { PublicImageFetcher, type PublicImageFetcherOptions } from "../../src/http/image_fetcher.ts";
+import { AddressPolicy } from "../../src/http/safe_fetch/address_policy.ts";
+import { PublicImageFetcher, type PublicImageFetcherOptions } from "../../src/http/safe_fetch/image_fetcher.ts";
 import { ClosedPort, ImageHost, RawHost } from "../support/image_host.ts";
 import { NameServer } from "../support/name_server.ts";
 
@@ -242,8 +242,8 @@ Deno.test("image fetcher › images that are fetched at a time are bounded toget
 
 Deno.test("image fetcher › hosts that fail are told from images that do", async () => {
   const answers = {
-    "not found": "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno",
-    "a redirect that leads nowhere": "HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n",
+    "not found": "HTTP/1.1 404 Not CacheHit\r\nContent-Length: 2\r\n\r\nno",
+    "a redirect that leads nowhere": "HTTP/1.1 302 CacheHit\r\nContent-Length: 0\r\n\r\n",
     "no content": "HTTP/1.1 204 No Content\r\n\r\n",
     "nothing": "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
     "less than declared": "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nimage",
@@ -260,7 +260,7 @@ Deno.test("image fetcher › hosts that fail are told from images that do", asyn
 });
 
 Deno.test("image fetcher › a host whose body is not wanted is let go", async () => {
-  for (const status of ["404 Not Found", "302 Found\r\nLocation: ftp://127.0.0.1/"]) {
+  for (const status of ["404 Not CacheHit", "302 CacheHit\r\nLocation: ftp://127.0.0.1/"]) {
     await using host = new RawHost(`HTTP/1.1 ${status}\r\nContent-Length: 100\r\n\r\nimage`, { end: false });
     await assert.rejects(fetcher().fetch(host.url), { name: "HttpError" });
     await host.closed;

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { decode } from "../../src/inference/decode.ts";
-import type { Engine } from "../../src/inference/engine.ts";
-import { EngineError, type EngineErrorCode, ImageError, UnknownModelError } from "../../src/inference/errors.ts";
-import { defaultRenderOptions as render, renderOptionsSchema } from "../../src/inference/render_options.ts";
+import { decode } from "../../src/image/decode.ts";
+import type { Engine } from "../../src/inference/engine/engine.ts";
+import { EngineError, type EngineErrorCode, ImageError, UnknownModelError } from "../../src/base/errors.ts";
+import { defaultRenderOptions as render, renderOptionsSchema } from "../../src/render/options.ts";
 import { defaultModel, withEngine } from "../support/engine.ts";
 import { discImage, paintImage, type Rgb } from "../support/images.ts";
 

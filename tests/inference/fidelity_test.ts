@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { decode } from "../../src/inference/decode.ts";
-import type { Model } from "../../src/inference/manifest.ts";
-import { defaultRenderOptions } from "../../src/inference/render_options.ts";
+import { decode } from "../../src/image/decode.ts";
+import type { Model } from "../../src/inference/model/manifest.ts";
+import { defaultRenderOptions } from "../../src/render/options.ts";
 import { defaultModel, withEngine } from "../support/engine.ts";
 import { fixture, PHOTOGRAPHS } from "../support/images.ts";
 import { compareMasks } from "../support/masks.ts";

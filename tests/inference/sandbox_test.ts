@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { getLogger } from "@logtape/logtape";
-import { workerHost } from "../../src/inference/host.ts";
-import { WorkerPool } from "../../src/inference/pool.ts";
+import { workerRuntime } from "../../src/inference/workers/worker_runtime.ts";
+import { WorkerPool } from "../../src/inference/workers/worker_pool.ts";
 import type { probes } from "../support/probe_worker.ts";
 
 Deno.test("sandbox › what runs in a worker reaches no file, no network, no environment and no program", async (t) => {
   const pool = new WorkerPool<typeof probes>({
     name: "probe",
-    host: workerHost,
+    host: workerRuntime,
     module: { url: import.meta.resolve("../support/probe_worker.ts") },
     size: 1,
     logger: getLogger("test"),

@@ -1,7 +1,7 @@
 /** The session worker that ships, but its model fails on nothing at all, as in a warm-up; images it takes. */
-import { serveOperations } from "../../src/inference/rpc.ts";
-import type { InferInput } from "../../src/inference/session.ts";
-import { sessionOperations } from "../../src/inference/wasm_session.ts";
+import { serveOperations } from "../../src/inference/workers/rpc.ts";
+import type { InferInput } from "../../src/inference/model/session.ts";
+import { sessionOperations } from "../../src/inference/ort/wasm_session.ts";
 
 serveOperations(() =>
   Promise.resolve({

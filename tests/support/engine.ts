@@ -1,6 +1,6 @@
 import { getLogger } from "@logtape/logtape";
-import { Engine, type EngineOptions } from "../../src/inference/engine.ts";
-import { loadModel, type Model } from "../../src/inference/manifest.ts";
+import { Engine, type EngineOptions } from "../../src/inference/engine/engine.ts";
+import { loadModel, type Model } from "../../src/inference/model/manifest.ts";
 
 const file = (name: string) => new URL(`../../static/${name}`, import.meta.url);
 

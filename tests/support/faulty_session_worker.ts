@@ -2,9 +2,9 @@
  * The session worker that ships, but for images of some colours: pure red makes it spin, pure green makes it
  * throw, pure blue makes it exit, yellow makes it hang without work, and white makes it run out of memory.
  */
-import { serveOperations } from "../../src/inference/rpc.ts";
-import type { InferInput } from "../../src/inference/session.ts";
-import { sessionOperations } from "../../src/inference/wasm_session.ts";
+import { serveOperations } from "../../src/inference/workers/rpc.ts";
+import type { InferInput } from "../../src/inference/model/session.ts";
+import { sessionOperations } from "../../src/inference/ort/wasm_session.ts";
 
 /** Longer than any deadline of the tests. Deno ends no worker that computes: one without end would slow every test after. */
 const SPIN_MS = 8_000;

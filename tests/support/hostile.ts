@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { crc32, deflateRawSync, deflateSync } from "node:zlib";
-import type { ImageErrorCode } from "../../src/inference/errors.ts";
+import type { ImageErrorCode } from "../../src/base/errors.ts";
 import { fixture, paintImage, withOrientation } from "./images.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -10,7 +10,7 @@ export type Outcome = "good" | ImageErrorCode;
 
 export interface HostileFile {
   readonly name: string;
-  /** Made when it is asked for: some are large. */
+  /** RenderResult when it is asked for: some are large. */
   readonly make: () => Bytes | Promise<Bytes>;
   readonly outcomes: readonly Outcome[];
   /** Whether the model shall see it. */

@@ -1,6 +1,6 @@
 /** Tries, from inside a worker, what a decoder that has been taken over would try. */
 import process from "node:process";
-import { serveOperations } from "../../src/inference/rpc.ts";
+import { serveOperations } from "../../src/inference/workers/rpc.ts";
 
 async function attempt(work: () => unknown): Promise<{ value: string }> {
   try {

@@ -9,14 +9,14 @@ const COMMAND: readonly string[] = JSON.parse(Deno.env.get("TEST_SERVER_COMMAND"
   [Deno.execPath(), "task", "--quiet", "start"];
 
 /** One JSON line of the server's log. */
-export type LogLine = { level: string; message: string; job_id?: string; [property: string]: unknown };
+export type LogLine = { level: string; message: string; request_id?: string; [property: string]: unknown };
 
 /** What `POST /predict` answers. */
 export interface PredictAnswer {
   status: "ok" | "ng";
   img_none_bg_base64: string | null;
   error?: { code: string; message: string };
-  job_id?: string;
+  request_id?: string;
 }
 
 export interface StartOptions {

@@ -90,9 +90,9 @@ Deno.test("the service tells what it is", async (t) => {
     await server.predict("coffee\n.jpg", fixture("coffee.jpg"));
     const { response } = await server.predict("coffee.jpg", fixture("coffee.jpg"));
     const last = response.headers.get("X-Request-Id");
-    await server.logged(({ job_id, message }) => job_id === last && message.startsWith("END"));
-    const lines = server.logs.filter(({ job_id }) => job_id !== undefined);
-    const jobs = Map.groupBy(lines, ({ job_id }) => job_id!);
+    await server.logged(({ request_id, message }) => request_id === last && message.startsWith("END"));
+    const lines = server.logs.filter(({ request_id }) => request_id !== undefined);
+    const jobs = Map.groupBy(lines, ({ request_id }) => request_id!);
     const messages = [...jobs].map(([id, lines]) => ({ id, messages: lines.map(({ message }) => message), lines }));
     const [miss, hit] = messages.filter(({ messages }) => messages[0] === "START POST /predict");
     for (const { id, messages, lines } of [miss, hit]) {

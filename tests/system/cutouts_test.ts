@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { decode } from "../../src/inference/decode.ts";
+import { decode } from "../../src/image/decode.ts";
 import { discImage, fixture } from "../support/images.ts";
 import { TestServer } from "../support/server.ts";
 

@@ -88,9 +88,9 @@ Deno.test("limits › hostile connections do no harm", async (t) => {
     for (const length of [200, 2_000_000]) {
       using connection = await connect(server);
       await send(connection, `${POST}X-Request-Id: short-${length}\r\nContent-Length: ${length}\r\n\r\n{}`);
-      await server.logged(({ job_id, message }) => job_id === `short-${length}` && message.startsWith("START"));
+      await server.logged(({ request_id, message }) => request_id === `short-${length}` && message.startsWith("START"));
       await (connection as Deno.TcpConn).closeWrite();
-      await server.logged(({ job_id, message }) => job_id === `short-${length}` && message.startsWith("END 4"));
+      await server.logged(({ request_id, message }) => request_id === `short-${length}` && message.startsWith("END 4"));
     }
     await alive();
   });
@@ -185,7 +185,7 @@ Deno.test("limits › with tokens, all but what the service tells of itself need
     const own = await server.fetch("/", { headers: { "X-Request-Id": id } });
     await own.body?.cancel();
     assert.equal(own.headers.get("X-Request-Id"), id);
-    await server.logged(({ job_id, message }) => job_id === id && message.startsWith("END 200"));
+    await server.logged(({ request_id, message }) => request_id === id && message.startsWith("END 200"));
     for (const bad of ["a b", "a".repeat(65), "ä", '"']) {
       const response = await server.fetch("/", { headers: { "X-Request-Id": bad } }).catch(() => undefined);
       await response?.body?.cancel();

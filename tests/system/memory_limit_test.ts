@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { processMemory } from "../../bench/measure.ts";
 import { numbered, pictures } from "../../bench/pictures.ts";
 import denoJson from "../../deno.json" with { type: "json" };
-import { MALLOC_OPTIONS, V8_FLAGS } from "../../src/lean_memory.ts";
+import { MALLOC_OPTIONS, V8_FLAGS } from "../../src/memory_tuning.ts";
 import { MemoryCgroup } from "../support/memory_cgroup.ts";
 import { TestServer } from "../support/server.ts";
 

@@ -3,7 +3,7 @@ import { hc } from "hono/client";
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import type { AppType } from "../../src/app.ts";
-import { errorCodes } from "../../src/http/errors.ts";
+import { errorCodes } from "../../src/base/errors.ts";
 import { DescribedResponses } from "../support/described_responses.ts";
 import { discImage } from "../support/images.ts";
 import { TestServer } from "../support/server.ts";
@@ -35,8 +35,8 @@ Deno.test("OpenAPI", async (t) => {
   await t.step("an error is problem details", async () => {
     const response = await server.fetch("/cutouts/abc");
     assert.equal(response.headers.get("Content-Type"), "application/problem+json");
-    const { job_id, ...problem } = await response.json();
-    assert.equal(job_id, response.headers.get("X-Request-Id"));
+    const { request_id, ...problem } = await response.json();
+    assert.equal(request_id, response.headers.get("X-Request-Id"));
     assert.deepEqual(problem, {
       type: "/docs#invalid_digest",
       title: errorCodes.invalid_digest.title,

@@ -90,7 +90,7 @@ Deno.test("outages › whatever becomes of Redis, every request is answered", as
     await t.step(name, async () => {
       const failedBefore = (await server.health()).store.failedWrites!;
       await begin();
-      // Found out by the first ones to read and to write; in memory are the mask and, from then on, the result.
+      // CacheHit out by the first ones to read and to write; in memory are the mask and, from then on, the result.
       assert.match(await render(), /fwd=miss; stored; detail=mask/);
       await server.settled();
       const { store } = await server.health();

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Locator, Page } from "playwright-core";
-import { decode } from "../../src/inference/decode.ts";
+import { decode } from "../../src/image/decode.ts";
 import { accessibilityFaults, TestBrowser } from "../support/browser.ts";
 import { discImage, fixture } from "../support/images.ts";
 import { compareMasks } from "../support/masks.ts";

@@ -26,13 +26,13 @@ const PLATFORMS: Platform[] = [
     name: "where workers know no options",
     command: preloaded("no_worker_options"),
     engine: { mode: "worker", sandboxed: false, threads: 2 },
-    says: /no sandbox here: the codec worker runs with the permissions of the process/,
+    says: /no sandbox here: the image worker runs with the permissions of the process/,
   },
   {
     name: "where there are no workers",
     command: preloaded("no_workers"),
     engine: { mode: "inline", sandboxed: false, threads: 1 },
-    says: /no sandbox here: the codec worker runs on the main thread/,
+    says: /no sandbox here: the image worker runs on the main thread/,
   },
   {
     name: "where threads do not start",

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { decode } from "../../src/inference/decode.ts";
+import { decode } from "../../src/image/decode.ts";
 import { fixture, paintImage, PHOTOGRAPHS, withOrientation } from "../support/images.ts";
 import { compareMasks } from "../support/masks.ts";
 import { TestServer } from "../support/server.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import fs from "node:fs";
 import * as client from "remove.bg";
 import unirest from "unirest";
-import { decode } from "../../src/inference/decode.ts";
+import { decode } from "../../src/image/decode.ts";
 import { fixture } from "../support/images.ts";
 import { TestServer } from "../support/server.ts";
 

@@ -73,9 +73,9 @@ Deno.test("tracing › with OTEL_DENO=true each request has its spans", async (t
 
   await t.step("log lines have the trace's id and the span's", async () => {
     const id = await post("8".repeat(32), image);
-    await server.logged(({ job_id, message }) => job_id === id && message.startsWith("END"));
+    await server.logged(({ request_id, message }) => request_id === id && message.startsWith("END"));
     const span = await requestSpan("8".repeat(32));
-    const lines = server.logs.filter(({ job_id }) => job_id === id);
+    const lines = server.logs.filter(({ request_id }) => request_id === id);
     assert.equal(lines.length, 3);
     for (const line of lines) assert.deepEqual([line.trace_id, line.span_id], ["8".repeat(32), span.spanId]);
   });

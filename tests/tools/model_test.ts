@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { manifestSchema } from "../../src/inference/manifest.ts";
+import { manifestSchema } from "../../src/inference/model/manifest.ts";
 import { download, DownloadError } from "../../tools/model/download.ts";
 
 const SCRIPT = join(import.meta.dirname!, "../../tools/model.ts");

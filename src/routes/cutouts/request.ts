@@ -1,9 +1,9 @@
 import { parseAccept } from "hono/utils/accept";
-import { sha256 } from "../../cache/keys.ts";
+import { sha256 } from "../../base/hash.ts";
 import { HttpError } from "../../http/errors.ts";
 import { decodeBase64, type Fields, mediaTypeOf, parseFields } from "../../http/fields.ts";
-import { faultsOf } from "../../http/parameters.ts";
-import { defaultRenderOptions, type RenderOptions, renderOptionsSchema } from "../../inference/render_options.ts";
+import { faultsOf } from "../shared/parameters.ts";
+import { defaultRenderOptions, type RenderOptions, renderOptionsSchema } from "../../render/options.ts";
 
 /** As they came, in the query or the body. */
 export type Options = Readonly<Record<string, string>>;

@@ -1,5 +1,6 @@
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import { HttpError, toHttpError } from "../../http/errors.ts";
+import { toHttpError } from "../shared/errors.ts";
+import { HttpError } from "../../http/errors.ts";
 
 /** One entry of the list `errors` in an answer; `code` is one of those that remove.bg documents, where there is one. */
 export interface Fault {

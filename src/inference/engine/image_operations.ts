@@ -1,0 +1,105 @@
+import { compose } from "../../render/pipeline.ts";
+import { decode, type DecodeLimits } from "../../image/decode.ts";
+import { alphaOf, decodeMask, encode, encodeGray, encodeMask, encodeZip } from "../../image/encode.ts";
+import { ImageError } from "../../base/errors.ts";
+import { collectAfter, release } from "../../base/release.ts";
+import type { Layout } from "../../base/layout.ts";
+import type { Manifest } from "../model/manifest.ts";
+import type { RenderOptions } from "../../render/options.ts";
+import type { Operations, Output } from "../workers/rpc.ts";
+import { preprocess } from "../model/preprocess.ts";
+import { type Mask, type Pixels } from "../../image/pixels.ts";
+
+export interface DecodeInput {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly limits: DecodeLimits;
+  /** Given where the image is to be inferred: whose tensor to make. */
+  readonly manifest?: Manifest;
+}
+
+export interface Decoded {
+  readonly pixels: Pixels;
+  readonly tensor?: Float32Array<ArrayBuffer>;
+  readonly decodeMs: number;
+}
+
+export interface RenderInput {
+  readonly pixels: Pixels;
+  /** The model's mask, or the file in which it was kept. */
+  readonly mask: Mask | Uint8Array<ArrayBuffer>;
+  readonly options: RenderOptions;
+  /** The file of the picture that the subject is put on. */
+  readonly background?: Uint8Array<ArrayBuffer>;
+  readonly limits: DecodeLimits;
+}
+
+export interface Rendered {
+  readonly file: Uint8Array<ArrayBuffer>;
+  readonly contentType: string;
+  readonly layout: Layout;
+  /** The mask as a file to keep, where it came as pixels. */
+  readonly maskFile?: Uint8Array<ArrayBuffer>;
+  readonly renderMs: number;
+  readonly encodeMs: number;
+}
+
+/** Everything that touches an image's bytes and pixels but the model. */
+export const imageOperations = {
+  /** @throws {ImageError} as {@link decode} does. */
+  async decode({ bytes, limits, manifest }: DecodeInput): Promise<Output<Decoded>> {
+    const started = performance.now();
+    const pixels = await decode(bytes, limits);
+    const tensor = manifest && preprocess(pixels, manifest);
+    collectAfter(bytes.length + 2 * pixels.data.length);
+    return {
+      value: { pixels, tensor, decodeMs: performance.now() - started },
+      transfer: tensor ? [pixels.data.buffer, tensor.buffer] : [pixels.data.buffer],
+    };
+  },
+
+  /** @throws {ImageError} `invalid_background`, and as {@link compose} does. */
+  async render({ pixels, mask, options, background, limits }: RenderInput): Promise<Output<Rendered>> {
+    const started = performance.now();
+    const picture = background && await decodeBackground(background, limits);
+    const maskPixels = mask instanceof Uint8Array ? decodeMask(mask) : mask;
+    const result = compose(pixels, maskPixels, options, limits, picture);
+    const rendered = performance.now();
+    const { file, contentType } = await encodeAs(options, result);
+    const maskFile = mask instanceof Uint8Array ? undefined : encodeMask(mask);
+    for (const { data } of [pixels, result]) release(data);
+    const transfer = maskFile ? [file.buffer, maskFile.buffer] : [file.buffer];
+    const { width, height, foreground } = result;
+    const layout = { width, height, foreground };
+    const renderMs = rendered - started;
+    const encodeMs = performance.now() - rendered;
+    return { value: { file, contentType, layout, maskFile, renderMs, encodeMs }, transfer };
+  },
+} satisfies Operations;
+
+export type ImageOperations = typeof imageOperations;
+
+async function decodeBackground(file: Uint8Array<ArrayBuffer>, limits: DecodeLimits): Promise<Pixels> {
+  try {
+    return await decode(file, limits);
+  } catch (error) {
+    if (!(error instanceof ImageError)) throw error;
+    throw new ImageError("invalid_background", `the background picture: ${error.message}`, { cause: error });
+  }
+}
+
+async function encodeAs(
+  { format: wanted, channels, quality }: RenderOptions,
+  result: Pixels,
+): Promise<{ file: Uint8Array<ArrayBuffer>; contentType: string }> {
+  if (wanted === "zip") return { file: await encodeZip(result, { quality }), contentType: "application/zip" };
+  const format = wanted !== "auto" ? wanted : isOpaque(result) ? "jpeg" : "png";
+  const file = channels === "alpha"
+    ? await encodeGray(alphaOf(result), { format, quality })
+    : await encode(result, { format, quality });
+  return { file, contentType: `image/${format}` };
+}
+
+function isOpaque({ data }: Pixels): boolean {
+  for (let at = 3; at < data.length; at += 4) if (data[at] !== 255) return false;
+  return true;
+}

@@ -1,0 +1,93 @@
+import { createHash } from "node:crypto";
+import { z } from "zod";
+import { sha256, type Sha256Hex } from "../../base/hash.ts";
+
+const triple = z.tuple([z.number(), z.number(), z.number()]);
+
+/** `md5:` for files whose publisher gives no better. */
+const digest = z.string().regex(/^(sha256:[0-9a-f]{64}|md5:[0-9a-f]{32})$/, "is not sha256:… or md5:…");
+
+/** What stands beside a model file: everything that its pre- and post-processing need and the file does not say. */
+export const manifestSchema = z.strictObject({
+  name: z.string().min(1),
+  licence: z.string().min(1),
+  source: z.url(),
+  citation: z.string().optional(),
+  /** Where the file can be had, for `deno task model pull`. */
+  url: z.url({ protocol: /^https?$/ }).optional(),
+  /** Of the model file; what is loaded must match. */
+  digest,
+  /** The upstream file that `tools/prepare_model.py` made this one of, where it did. */
+  export: z.strictObject({ url: z.url({ protocol: /^https?$/ }), digest }).optional(),
+  /** float32, 1×3×height×width, RGB. */
+  input: z.strictObject({
+    /** Where it is not given: the model's only input. */
+    name: z.string().optional(),
+    width: z.int().positive(),
+    height: z.int().positive(),
+  }),
+  /** float32, 1×1×height×width (or without the second axis); where it is not given, the model's first output. */
+  output: z.strictObject({ name: z.string() }).optional(),
+  /** `(x / scale − mean) / std`, where scale is the image's largest value (`max`) or 255. */
+  normalisation: z.strictObject({ scale: z.enum(["max", "255"]), mean: triple, std: triple.refine(noZero, "is zero") }),
+  /** How the output becomes a mask: stretched to its own range, that of its sigmoid, or taken as a probability. */
+  mask: z.enum(["min-max", "sigmoid-min-max", "probability"]),
+});
+
+export type Manifest = z.infer<typeof manifestSchema>;
+
+function noZero(values: number[]): boolean {
+  return !values.includes(0);
+}
+
+/** A model as it lies on disk. */
+export interface Model {
+  readonly manifest: Manifest;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly sha256: Sha256Hex;
+  /**
+   * Changes whenever a mask could: a digest of model file, manifest and pipeline version, so that another model never
+   * answers with this one's masks.
+   */
+  readonly version: string;
+}
+
+/** To be raised with every change of the image steps that changes a mask or a rendered file. */
+const PIPELINE_VERSION = 3;
+
+/**
+ * Reads and checks a model and its manifest.
+ * @throws {Error} that names the file and what is wrong with it.
+ */
+export async function loadModel(modelPath: string | URL, manifestPath: string | URL): Promise<Model> {
+  const read = async <T>(path: string | URL, content: Promise<T>) => {
+    try {
+      return await content;
+    } catch (error) {
+      throw new Error(`cannot read ${path}: ${error instanceof Error ? error.message : error}`, { cause: error });
+    }
+  };
+  const text = await read(manifestPath, Deno.readTextFile(manifestPath));
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new Error(`${manifestPath} is not JSON: ${(error as Error).message}`);
+  }
+  const parsed = manifestSchema.safeParse(json);
+  if (!parsed.success) throw new Error(`${manifestPath} is not a model manifest:\n${z.prettifyError(parsed.error)}`);
+  const manifest = parsed.data;
+  const bytes = await read(modelPath, Deno.readFile(modelPath));
+  const sha256OfFile = await sha256(bytes);
+  const [algorithm] = manifest.digest.split(":");
+  const actual = algorithm === "md5" ? createHash("md5").update(bytes).digest("hex") : sha256OfFile;
+  if (`${algorithm}:${actual}` !== manifest.digest) {
+    throw new Error(
+      `${modelPath} has the digest ${algorithm}:${actual}, but ${manifestPath} describes ${manifest.digest}`,
+    );
+  }
+  const { input, output, normalisation, mask } = manifest;
+  const identity = JSON.stringify([PIPELINE_VERSION, sha256OfFile, input, output, normalisation, mask]);
+  const version = (await sha256(new TextEncoder().encode(identity))).slice(0, 16);
+  return { manifest, bytes, sha256: sha256OfFile, version };
+}

@@ -1,3 +1,0 @@
-import { serveOperations } from "./rpc.ts";
-
-serveOperations(async () => (await import("./wasm_session.ts")).sessionOperations);

@@ -1,0 +1,73 @@
+import { Hono } from "hono";
+import { z } from "zod";
+import { renderDocs, stylesheetDigest } from "./page.ts";
+import { allowOnly } from "../shared/errors.ts";
+import type { AppEnv } from "../shared/context.ts";
+import { type ApiDocument, commonHeaders, describeRoute, problems } from "../shared/openapi.ts";
+
+export const openapiPaths = [
+  describeRoute({
+    method: "get",
+    path: "/openapi.json",
+    summary: "This description",
+    tags: ["service"],
+    responses: {
+      200: {
+        description: "An OpenAPI 3.1 document.",
+        headers: commonHeaders,
+        content: {
+          "application/json": { schema: z.looseObject({ openapi: z.string(), info: z.looseObject({}) }) },
+        },
+      },
+      ...problems(),
+    },
+  }),
+  describeRoute({
+    method: "get",
+    path: "/docs",
+    summary: "This description, for people",
+    tags: ["service"],
+    responses: {
+      200: {
+        description: "A page without scripts.",
+        headers: {
+          ...commonHeaders,
+          "Content-Security-Policy": { required: true, schema: { type: "string" } },
+        },
+        content: { "text/html": { schema: z.string() } },
+      },
+      ...problems(),
+    },
+  }),
+] as const;
+
+export interface OpenapiRouteOptions {
+  /** Makes the document; asked once, for the first request. */
+  describe: () => Promise<ApiDocument>;
+}
+
+/** What the service can be asked: `GET /openapi.json`, and `GET /docs` for people. */
+export function openapiRoute({ describe }: OpenapiRouteOptions): Hono<AppEnv> {
+  const route = new Hono<AppEnv>();
+  let document: ApiDocument | undefined;
+
+  route.get("/openapi.json", async (c) => c.json(document ??= await describe()));
+
+  route.get("/docs", async (c) => {
+    c.header(
+      "Content-Security-Policy",
+      [
+        "default-src 'none'",
+        `style-src 'sha256-${stylesheetDigest()}'`,
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+      ].join("; "),
+    );
+    return c.html(renderDocs(document ??= await describe(), new URL(c.req.url).origin));
+  });
+
+  for (const path of ["/openapi.json", "/docs"]) route.all(path, allowOnly("GET", "HEAD"));
+
+  return route;
+}

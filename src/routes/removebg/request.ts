@@ -1,0 +1,170 @@
+import { z } from "zod";
+import { sha256 } from "../../base/hash.ts";
+import { decodeBase64, type Fields, type FormFile } from "../../http/fields.ts";
+import { marginSchema, type RenderOptions, renderOptionsSchema } from "../../render/options.ts";
+import { type Fault, ParameterError } from "./errors.ts";
+
+/** The most pixels of a result by `size`, in millions. A smaller image keeps its size. */
+const MEGAPIXELS = {
+  preview: 0.25,
+  small: 0.25,
+  regular: 0.25,
+  medium: 1.5,
+  hd: 4,
+  full: 25,
+  "4k": 25,
+  "50mp": 50,
+  auto: 25,
+} as const;
+
+/** The most pixels of a PNG, in millions, whatever `size` allows. */
+const PNG_MEGAPIXELS = 10;
+
+const FORMATS = { auto: "auto", png: "png", jpg: "jpeg", webp: "webp", zip: "zip" } as const;
+
+const keysOf = <T extends object>(table: T) => Object.keys(table) as [keyof T, ...(keyof T)[]];
+
+const text = z.string("is a file; send text");
+const choice = <const T extends readonly [string, ...string[]]>(values: T) =>
+  z.string().toLowerCase().pipe(z.enum(values));
+const file = z.custom<FormFile>((value) => typeof value === "object", "is no file: send it as multipart/form-data");
+const address = z.url({ protocol: /^https?$/, error: "is no http(s) URL" });
+
+/** A value that asks for nothing, of a parameter that is not built here. */
+const only = <T extends string>(value: T, what: string) =>
+  z.string().toLowerCase().pipe(z.literal(value, `${what}: send "${value}" or leave it out`));
+
+/** As remove.bg documents it: at most half of the subject, or 500 pixels. */
+const cropMargin = text.refine((value) => {
+  const margin = marginSchema.safeParse(value).data ?? { pixels: 0 };
+  return (Array.isArray(margin) ? margin : [margin]).every((side) =>
+    "part" in side ? side.part <= 0.5 : side.pixels <= 500
+  );
+}, "is more than 50% or 500px");
+
+/** What a request may say. What becomes a render option is checked as such. */
+export const parametersSchema = z.strictObject({
+  image_file: file.optional(),
+  image_file_b64: text.optional(),
+  image_url: address.optional(),
+  size: choice(keysOf(MEGAPIXELS)).default("preview"),
+  type: choice(["auto", "person", "product", "car", "animal", "graphic", "graphics", "transportation", "other"])
+    .default("auto"),
+  type_level: choice(["none", "1", "2", "latest"]).default("1"),
+  format: choice(keysOf(FORMATS)).default("auto"),
+  roi: text.optional(),
+  crop: text.optional(),
+  crop_margin: cropMargin.optional(),
+  scale: text.optional(),
+  position: text.optional(),
+  channels: text.optional(),
+  add_shadow: only("false", "shadows are not made here").optional(),
+  shadow_type: only("none", "shadows are not made here").optional(),
+  // Without a shadow it has no effect.
+  shadow_opacity: z.coerce.number().min(0).max(100).optional(),
+  semitransparency: z.stringbool().default(true),
+  bg_color: text.optional(),
+  bg_image_url: address.optional(),
+  bg_image_file: file.optional(),
+});
+
+/** Render options under the names that they have here. */
+const NAMES: Readonly<Record<string, string>> = { margin: "crop_margin", background: "bg_color" };
+
+/** An image as a request brings it: its bytes, or where they are to be had. */
+export type Source = { readonly bytes: Uint8Array<ArrayBuffer> } | { readonly url: string };
+
+export interface Wanted {
+  readonly image: Source;
+  readonly background?: Source;
+  /** How the result is rendered, given the background's bytes. */
+  renderOptions(background: Uint8Array<ArrayBuffer> | undefined): Promise<RenderOptions>;
+  /** What `X-Type` says; not told where undefined. */
+  readonly type?: string;
+}
+
+/**
+ * What a request asks for. An empty field counts as not sent.
+ * @throws {ParameterError}
+ * @throws {HttpError} 400 `invalid_base64`.
+ */
+export function parseParameters(fields: Fields): Wanted {
+  const sent = [...fields].filter(([, value]) => typeof value === "string" ? value !== "" : value.bytes.length > 0);
+  const parsed = parametersSchema.safeParse(Object.fromEntries(sent));
+  if (!parsed.success) throw new ParameterError(faultsOf(parsed.error));
+  const parameters = parsed.data;
+  const image = imageOf(parameters);
+  const background = backgroundOf(parameters);
+  const format = FORMATS[parameters.format];
+  const transparent = parameters.bg_color === undefined && background === undefined;
+  const png = format === "png" || (format === "auto" && transparent);
+  const given = {
+    format,
+    size: `${Math.min(MEGAPIXELS[parameters.size], png ? PNG_MEGAPIXELS : Infinity)}MP`,
+    crop: parameters.crop,
+    margin: parameters.crop_margin,
+    roi: parameters.roi,
+    scale: parameters.scale,
+    position: parameters.position,
+    channels: parameters.channels,
+    solid: !parameters.semitransparency,
+    background: parameters.bg_color,
+  };
+  const render = renderOptionsSchema.safeParse(given);
+  if (!render.success) throw new ParameterError(faultsOf(render.error));
+  return {
+    image,
+    background,
+    renderOptions: async (bytes) =>
+      bytes === undefined
+        ? render.data
+        : renderOptionsSchema.parse({ ...given, background_image: await sha256(bytes) }),
+    type: typeOf(parameters),
+  };
+}
+
+/** What was asked for, since it is not detected here. */
+function typeOf({ type, type_level }: z.output<typeof parametersSchema>): string | undefined {
+  if (type_level === "none") return undefined;
+  return type === "auto" ? "other" : type === "graphic" ? "graphics" : type;
+}
+
+function imageOf({ image_file, image_file_b64, image_url }: z.output<typeof parametersSchema>): Source {
+  const sources = [image_file, image_file_b64, image_url].filter((source) => source !== undefined);
+  const wanted = "send just one of image_file, image_file_b64 and image_url";
+  if (sources.length === 0) {
+    throw new ParameterError([{ title: "No image given", code: "missing_source", detail: wanted }]);
+  }
+  if (sources.length > 1) {
+    throw new ParameterError([{ title: "Multiple image sources given", code: "multiple_sources", detail: wanted }]);
+  }
+  if (image_url !== undefined) return { url: image_url };
+  return { bytes: image_file?.bytes ?? decodeBase64(image_file_b64!, "image_file_b64") };
+}
+
+function backgroundOf(
+  { bg_color, bg_image_url, bg_image_file }: z.output<typeof parametersSchema>,
+): Source | undefined {
+  if ([bg_color, bg_image_url, bg_image_file].filter((source) => source !== undefined).length > 1) {
+    const detail = "send at most one of bg_color, bg_image_url and bg_image_file";
+    throw new ParameterError([{ title: "Multiple background sources given", code: "multiple_bg_sources", detail }]);
+  }
+  if (bg_image_url !== undefined) return { url: bg_image_url };
+  return bg_image_file && { bytes: bg_image_file.bytes };
+}
+
+function faultsOf({ issues }: z.ZodError): [Fault, ...Fault[]] {
+  const faults = issues.flatMap((issue): Fault[] => {
+    if (issue.code === "unrecognized_keys") {
+      return issue.keys.map((name) => ({
+        title: `Unknown parameter: ${name}`,
+        code: "unknown_parameter",
+        detail: `${name} is none of ${Object.keys(parametersSchema.shape).join(", ")}`,
+      }));
+    }
+    const option = String(issue.path[0]);
+    const name = NAMES[option] ?? option;
+    return [{ title: `Invalid ${name} parameter given`, code: `invalid_${name}`, detail: `${name}: ${issue.message}` }];
+  });
+  return faults as [Fault, ...Fault[]];
+}

@@ -1,0 +1,100 @@
+import { Counter, Gauge } from "prom-client";
+import type { StoreHealth } from "../../cache/circuit_breaker.ts";
+import type { TieredStore } from "../../cache/tiered.ts";
+import type { DeferredWork } from "../../base/deferred.ts";
+import type { EngineStatus } from "../../inference/engine/engine.ts";
+import type { Model } from "../../inference/model/manifest.ts";
+import type { CutoutService } from "../../cutouts/service.ts";
+import type { Readiness } from "./readiness.ts";
+import type { Telemetry } from "../../telemetry/telemetry.ts";
+
+/** Those who know how the service is; asked at each scrape, and never for more than they have at hand. */
+export interface StateSources {
+  appVersion: string;
+  models: [Model, ...Model[]];
+  cache: TieredStore;
+  cutouts: CutoutService;
+  engineStatus: () => EngineStatus;
+  storeHealth: () => StoreHealth | undefined;
+  deferred: DeferredWork;
+  readiness: Readiness;
+  telemetry: Telemetry;
+}
+
+type Labels = Record<string, string>;
+/** One value, or one for each of these labels. */
+type Value = number | (readonly [Labels, number])[];
+
+/** Adds what is read rather than counted to the telemetry's registry. */
+export function exposeState(sources: StateSources): void {
+  const { appVersion, models, cache, cutouts, engineStatus, storeHealth, deferred, readiness, telemetry } = sources;
+  const [{ manifest, version }] = models;
+  const registers = [telemetry.registry];
+  const labelNames = ["tier", "state", "version", "model", "model_version"];
+
+  const gauge = (name: string, help: string, read: () => Value) => {
+    new Gauge({
+      name,
+      help,
+      labelNames,
+      registers,
+      collect() {
+        for (const [labels, value] of series(read())) this.set(labels, value);
+      },
+    });
+  };
+  const counter = (name: string, help: string, read: () => Value) => {
+    new Counter({
+      name,
+      help,
+      labelNames,
+      registers,
+      collect() {
+        this.reset();
+        for (const [labels, value] of series(read())) this.inc(labels, value);
+      },
+    });
+  };
+
+  gauge("cutcache_http_requests_in_flight", "Requests under way.", () => telemetry.inFlight);
+
+  counter(
+    "cutcache_cache_hits_total",
+    "Answers from the cache, by the tier that had them; mask: rendered anew.",
+    () => {
+      const { hits, masks } = cutouts.counts;
+      const byTier = cache.tiers.map((tier) => [{ tier }, hits[tier] ?? 0] as const);
+      return [...byTier, [{ tier: "mask" }, masks] as const];
+    },
+  );
+  counter("cutcache_cache_misses_total", "Answers that took an inference.", () => cutouts.counts.inferences);
+  counter("cutcache_coalesced_total", "Answers made for another request that was under way.", () => {
+    return cutouts.counts.collapsed;
+  });
+
+  counter("cutcache_inferences_total", "Runs of the model for an image.", () => engineStatus().inferences);
+  gauge("cutcache_queue_length", "Images that wait for a worker.", () => engineStatus().waiting);
+  gauge("cutcache_queue_limit", "Images that may wait.", () => engineStatus().queueLimit);
+  gauge("cutcache_jobs_running", "Images that are worked on.", () => engineStatus().running);
+  counter("cutcache_worker_restarts_total", "Workers that have been replaced.", () => engineStatus().workerRestarts);
+
+  gauge("cutcache_deferred_writes_pending", "Cache writes under way, after their responses.", () => deferred.pending);
+  counter("cutcache_deferred_writes_failed_total", "Cache writes that were lost.", () => deferred.failed);
+  gauge("cutcache_store_breaker_state", "1 for the state of the circuit breaker before the durable store.", () => {
+    const health = storeHealth();
+    if (health === undefined) return [];
+    return ["closed", "half-open", "open"].map((state) => [{ state }, Number(state === health.breaker)] as const);
+  });
+
+  gauge("cutcache_ready", "1 while GET /readyz says ready.", () => Number(readiness.reason === undefined));
+  gauge("cutcache_resident_memory_bytes", "Resident memory of the process.", () => Deno.memoryUsage().rss);
+  gauge("cutcache_start_time_seconds", "When the process started, since the epoch.", () => {
+    return performance.timeOrigin / 1000;
+  });
+  const build = { version: appVersion, model: manifest.name, model_version: version };
+  gauge("cutcache_build_info", "1; the labels tell what runs.", () => [[build, 1]]);
+}
+
+function series(value: Value): (readonly [Labels, number])[] {
+  return typeof value === "number" ? [[{}, value]] : value;
+}

@@ -1,0 +1,108 @@
+import assert from "node:assert/strict";
+import { decode } from "../../src/image/decode.ts";
+import { ImageError, type ImageErrorCode } from "../../src/base/errors.ts";
+import { fixture, paintImage, type Rgb, withOrientation } from "../support/images.ts";
+
+const limits = { maxPixels: 1_000_000 };
+const RED: Rgb = [250, 10, 10];
+const GREEN: Rgb = [10, 250, 10];
+const BLUE: Rgb = [10, 10, 250];
+const WHITE: Rgb = [250, 250, 250];
+
+/** Red and green above blue and white. */
+const quadrants = (width: number, height: number) => (x: number, y: number): Rgb =>
+  y < height / 2 ? (x < width / 2 ? RED : GREEN) : (x < width / 2 ? BLUE : WHITE);
+
+function rejectsWith(code: ImageErrorCode, message: RegExp) {
+  return (error: unknown) => {
+    assert.ok(error instanceof ImageError, String(error));
+    assert.equal(error.code, code);
+    assert.match(error.message, message);
+    return true;
+  };
+}
+
+for (const mime of ["image/png", "image/jpeg", "image/gif", "image/bmp", "image/tiff"] as const) {
+  Deno.test(`decode › ${mime} gives the colours that were painted`, async () => {
+    const { data, width, height } = await decode(await paintImage(32, 16, quadrants(32, 16), mime), limits);
+    assert.deepEqual([width, height, data.length], [32, 16, 32 * 16 * 4]);
+    for (const [x, y, colour] of [[4, 3, RED], [28, 3, GREEN], [4, 12, BLUE], [28, 12, WHITE]] as const) {
+      const pixel = data.subarray((y * 32 + x) * 4, (y * 32 + x) * 4 + 4);
+      // GIF has a palette and JPEG is lossy.
+      colour.forEach((value, i) => assert.ok(Math.abs(pixel[i] - value) <= 6, `(${x}, ${y}): ${pixel}`));
+      assert.equal(pixel[3], 255);
+    }
+  });
+}
+
+// EXIF names the visual side that the first stored row and the first stored column show.
+const sides = [
+  { orientation: 1, row: "top", column: "left" },
+  { orientation: 2, row: "top", column: "right" },
+  { orientation: 3, row: "bottom", column: "right" },
+  { orientation: 4, row: "bottom", column: "left" },
+  { orientation: 5, row: "left", column: "top" },
+  { orientation: 6, row: "right", column: "top" },
+  { orientation: 7, row: "right", column: "bottom" },
+  { orientation: 8, row: "left", column: "bottom" },
+];
+
+for (const { orientation, row, column } of sides) {
+  Deno.test(`decode › EXIF orientation ${orientation} (first row ${row}, first column ${column}) comes out upright`, async () => {
+    const [width, height] = [48, 32];
+    const upright = quadrants(width, height);
+    const rowIsVertical = row === "left" || row === "right";
+    const [storedWidth, storedHeight] = rowIsVertical ? [height, width] : [width, height];
+    const along = (side: string, i: number) =>
+      side === "right" ? width - 1 - i : side === "bottom" ? height - 1 - i : i;
+    const stored = await paintImage(storedWidth, storedHeight, (c, r) => {
+      const [a, b] = [along(row, r), along(column, c)];
+      return rowIsVertical ? upright(a, b) : upright(b, a);
+    }, "image/jpeg");
+    const image = await decode(withOrientation(stored, orientation), limits);
+    assert.deepEqual([image.width, image.height], [width, height]);
+    for (const [x, y, colour] of [[4, 4, RED], [44, 4, GREEN], [4, 28, BLUE], [44, 28, WHITE]] as const) {
+      const pixel = image.data.subarray((y * width + x) * 4, (y * width + x) * 4 + 3);
+      colour.forEach((value, i) => assert.ok(Math.abs(pixel[i] - value) <= 8, `(${x}, ${y}): ${pixel}`));
+    }
+  });
+}
+
+Deno.test("decode › an image over the limit is refused from its header, before its pixels are read", async () => {
+  // Only the header: were a pixel read, this would be a damaged image.
+  const header = (await paintImage(300, 200, () => RED)).slice(0, 40);
+  await assert.rejects(
+    () => decode(header, { maxPixels: 59_999 }),
+    rejectsWith("image_too_large", /300×200 = 60000 pixels; at most 59999/),
+  );
+  await assert.rejects(() => decode(header, { maxPixels: 60_000 }), rejectsWith("invalid_image", /damaged/));
+});
+
+Deno.test("decode › bytes that are no image are invalid", async () => {
+  for (const bytes of [new Uint8Array(), new Uint8Array(3), new TextEncoder().encode("Hello, I am a text.")]) {
+    await assert.rejects(() => decode(bytes, limits), rejectsWith("invalid_image", /no image/));
+  }
+});
+
+Deno.test("decode › bytes that resemble an image of no size are invalid", async () => {
+  await assert.rejects(() => decode(new Uint8Array(100), limits), rejectsWith("invalid_image", /no pixels/));
+});
+
+Deno.test("decode › an image of another format is named and the supported ones are listed", async () => {
+  const svg = new TextEncoder().encode('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"></svg>');
+  await assert.rejects(() => decode(svg, limits), rejectsWith("unsupported_format", /SVG .* JPEG, PNG/));
+});
+
+Deno.test("decode › a cut-off PNG is damaged, and the next image is decoded", async () => {
+  const png = await paintImage(64, 64, quadrants(64, 64));
+  await assert.rejects(() => decode(png.slice(0, png.length / 2), limits), rejectsWith("invalid_image", /damaged/));
+  assert.equal((await decode(png, limits)).width, 64);
+});
+
+Deno.test("decode › the photographs of the fixtures have their sizes", async () => {
+  const sizes = { astronaut: [512, 512], chelsea: [451, 300], coffee: [600, 400], rocket: [640, 427] };
+  for (const [name, size] of Object.entries(sizes)) {
+    const { width, height } = await decode(fixture(`${name}.jpg`), limits);
+    assert.deepEqual([width, height], size);
+  }
+});

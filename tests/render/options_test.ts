@@ -1,0 +1,89 @@
+import assert from "node:assert/strict";
+import { canonicalRenderOptions, renderOptionsSchema } from "../../src/render/options.ts";
+
+const canonical = (given: Record<string, unknown>) => canonicalRenderOptions(renderOptionsSchema.parse(given));
+
+Deno.test("render options › the same picture has the same canonical form", () => {
+  assert.equal(canonical({}), canonical({ format: "png", crop: false, channels: "rgba", feather: "0" }));
+  assert.equal(canonical({}), canonical({ quality: 50, margin: "10%", upscale: true }), "without effect");
+  assert.equal(canonical({ background: "red" }), canonical({ background: " #FF0000 " }));
+  assert.equal(canonical({ background: "f00" }), canonical({ background: "rgb(255, 0, 0)" }));
+  assert.equal(canonical({ format: "jpeg" }), canonical({ background: "white", format: "jpeg" }));
+  assert.equal(canonical({}), canonical({ roi: "0px 0% 100%, 100%", scale: "original", position: "original" }));
+  assert.equal(canonical({ scale: "50%" }), canonical({ position: "center", scale: "50.0%" }));
+  assert.equal(canonical({ crop: true, scale: "50%" }), canonical({ crop: true, scale: "50%", position: "0%" }));
+  assert.equal(canonical({ crop: true, margin: "10%" }), canonical({ crop: true, margin: "10% 10% 10%" }));
+  assert.equal(canonical({ format: "auto", background: "red" }), canonical({ format: "jpeg", background: "red" }));
+  assert.equal(canonical({ format: "zip" }), canonical({ format: "zip", channels: "alpha" }));
+  assert.equal(canonical({ channels: "alpha" }), canonical({ channels: "alpha", background_image: "0".repeat(64) }));
+  assert.equal(canonical({ crop: "yes", size: "100X" }), canonical({ size: "100x", crop: true }));
+});
+
+Deno.test("render options › the canonical form of what was kept before has not changed", () => {
+  assert.equal(canonical({}), "[]");
+  assert.equal(
+    canonical({ crop: true, margin: "10%", format: "webp" }),
+    '[["crop",true],["format","webp"],["margin",{"part":0.1}],["quality",90]]',
+  );
+});
+
+Deno.test("render options › another picture has another canonical form", () => {
+  const forms = [
+    {},
+    { format: "webp" },
+    { format: "webp", quality: 91 },
+    { format: "jpeg" },
+    { background: "red" },
+    { background: "#ff000080" },
+    { size: "100x" },
+    { size: "x100" },
+    { size: "100x", upscale: true },
+    { size: "0.25MP" },
+    { crop: true },
+    { crop: true, margin: "10%" },
+    { crop: true, margin: "10px" },
+    { crop: true, margin: "10% 10px" },
+    { channels: "alpha" },
+    { format: "zip" },
+    { format: "auto" },
+    { format: "auto", background: "#ff000080" },
+    { roi: "0% 0% 100% 99%" },
+    { scale: "50%" },
+    { scale: "50%", position: "original" },
+    { position: "50%" },
+    { background_image: "0".repeat(64) },
+    { solid: true },
+    { threshold: 128 },
+    { feather: 1.5 },
+    { refine: true },
+  ].map(canonical);
+  assert.equal(new Set(forms).size, forms.length);
+});
+
+Deno.test("render options › wrong ones are named, with what would be right", () => {
+  const wrong: [string, unknown, RegExp][] = [
+    ["format", "gif", /png/],
+    ["quality", 0, />=1/],
+    ["background", "reddish", /"reddish" is not a CSS colour, such as "white"/],
+    ["size", "big", /"big" is not a size, such as "800x600"/],
+    ["size", "0x5", /not a size/],
+    ["size", "99999x", /1 to 16384/],
+    ["margin", "5", /not a margin, such as "20px"/],
+    ["margin", "1px 2px 3px 4px 5px", /order of CSS/],
+    ["roi", "1px 2px 3px", /not a region, "x1 y1 x2 y2"/],
+    ["roi", "0% 0% 101% 100%", /not a region/],
+    ["scale", "5%", /from "10%" to "100%"/],
+    ["position", "left", /not a position/],
+    ["position", "101%", /not a position/],
+    ["background_image", "cat.jpg", /not a SHA-256 digest/],
+    ["crop", "perhaps", /./],
+    ["threshold", 0, />=1/],
+    ["feather", -1, />=0/],
+    ["refin", true, /[Uu]nrecognized/],
+  ];
+  for (const [name, value, message] of wrong) {
+    const { error } = renderOptionsSchema.safeParse({ crop: true, [name]: value });
+    assert.ok(error, `${name}=${value} was accepted`);
+    assert.match(error.issues[0].message, message);
+  }
+});

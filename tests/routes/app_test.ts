@@ -1,0 +1,323 @@
+import { getLogger } from "@logtape/logtape";
+import assert from "node:assert/strict";
+import { type AppParts, createApp } from "../../src/app.ts";
+import { MemoryStore } from "../../src/cache/memory.ts";
+import type { Store } from "../../src/cache/store.ts";
+import { TieredStore } from "../../src/cache/tiered.ts";
+import { SecretToken } from "../../src/http/auth.ts";
+import { BodyReader } from "../../src/http/body.ts";
+import { RateLimiter } from "../../src/http/rate_limit.ts";
+import { DeferredWork } from "../../src/base/deferred.ts";
+import type { Engine, EngineOptions } from "../../src/inference/engine/engine.ts";
+import { CutoutService } from "../../src/cutouts/service.ts";
+import { Readiness } from "../../src/routes/service/readiness.ts";
+import { Telemetry } from "../../src/telemetry/telemetry.ts";
+import { quickModel, withEngine } from "../support/engine.ts";
+import { discImage, paintImage } from "../support/images.ts";
+import { withLogs } from "../support/logs.ts";
+
+interface Parts {
+  app: ReturnType<typeof createApp>;
+  /** Sends an image, or a body as it is. */
+  predict(imageOrBody: Uint8Array | string, signal?: AbortSignal): Promise<Response>;
+  cache: TieredStore;
+  deferred: DeferredWork;
+  engine: Engine;
+}
+
+/** The application with the real engine and a durable store of the test's, without a socket. */
+async function withApp(
+  durable: Store | undefined,
+  use: (parts: Parts) => Promise<void>,
+  options: Partial<EngineOptions> = {},
+  appParts: Partial<AppParts> = {},
+): Promise<void> {
+  const logger = getLogger("cutcache");
+  await withEngine(async (engine) => {
+    const deferred = new DeferredWork(logger);
+    const cache = new TieredStore(new MemoryStore({ maxBytes: 1e7 }), durable);
+    const app = createApp({
+      appVersion: "0.0.0",
+      models: [await quickModel()],
+      pageFolder: new URL("../../static/page/", import.meta.url),
+      store: cache.name,
+      engineStatus: () => engine.status(),
+      storeHealth: () => undefined,
+      deferred,
+      cutouts: new CutoutService({ cache, engine, keyBy: "content", leaseMs: 1000, leaseWaitMs: 1000 }),
+      cache,
+      maxAgeSeconds: 60,
+      needsToken: false,
+      admission: { apiTokens: [], trustedProxies: 0 },
+      corsOrigins: [],
+      bodies: new BodyReader({ maxBytes: 1e7, maxPendingBytes: 1e8, timeoutMs: 30_000 }),
+      readiness: new Readiness(engine),
+      telemetry: new Telemetry(),
+      logger,
+      ...appParts,
+    });
+    const predict = async (sent: Uint8Array | string, signal?: AbortSignal) =>
+      await app.request(
+        "/predict",
+        {
+          method: "POST",
+          headers: { "Content-Type": "application/json" },
+          body: typeof sent === "string" ? sent : JSON.stringify({ file_path: "a.png", img_base64: sent.toBase64() }),
+          signal,
+        },
+        {},
+        deferred,
+      );
+    await use({ app, predict, cache, deferred, engine });
+    await deferred.settled();
+  }, { logger, ...options });
+}
+
+const nothingElse = {
+  delete: () => Promise.resolve(false),
+  deleteImage: () => Promise.resolve(0),
+  clear: () => Promise.resolve(0),
+  list: () => Promise.resolve([]),
+  stats: () => Promise.resolve({ entries: 0 }),
+};
+
+Deno.test("app › a store that takes its time to write does not delay the response", async () => {
+  const written: string[] = [];
+  const { promise: mayEnd, resolve: letEnd } = Promise.withResolvers<void>();
+  // A response that waits for its writes comes after them, rather than never.
+  const giveUp = setTimeout(letEnd, 60_000);
+  const slow: Store = {
+    name: "slow",
+    get: () => Promise.resolve(undefined),
+    set: async (key) => {
+      await mayEnd;
+      written.push(key.split(":")[0]);
+    },
+    ...nothingElse,
+  };
+  await withApp(slow, async ({ predict, deferred }) => {
+    const response = await predict(await discImage(1));
+    assert.equal((await response.json()).status, "ok");
+    assert.deepEqual(written, [], "the response is here and the write is not done");
+    assert.equal(deferred.pending, 2);
+    letEnd();
+    await deferred.settled();
+    assert.deepEqual(written.sort(), ["cutout", "mask"]);
+  }).finally(() => clearTimeout(giveUp));
+});
+
+Deno.test("app › a write that fails is logged and counted, and the response is not touched", async () => {
+  const failing: Store = {
+    name: "failing",
+    get: () => Promise.resolve(undefined),
+    set: () => Promise.reject(new Error("disk full")),
+    ...nothingElse,
+  };
+  await withLogs(async (logs) => {
+    await withApp(failing, async ({ predict, deferred }) => {
+      assert.equal((await predict(await discImage(1))).status, 200);
+      await deferred.settled();
+      assert.equal(deferred.failed, 2);
+    });
+    assert.ok(logs.some(({ properties }) => properties.error === "disk full"));
+  });
+});
+
+Deno.test("app › a lease that comes when its request has gone is given back", async () => {
+  const asked = Promise.withResolvers<void>();
+  const granted = Promise.withResolvers<void>();
+  const released = Promise.withResolvers<void>();
+  const leasing: Store = {
+    name: "leasing",
+    get: () => Promise.resolve(undefined),
+    set: () => Promise.resolve(),
+    getOrLease: async () => {
+      asked.resolve();
+      await granted.promise;
+      return { lease: { release: () => Promise.resolve(released.resolve()) } };
+    },
+    ...nothingElse,
+  };
+  await withApp(leasing, async ({ predict, engine }) => {
+    const client = new AbortController();
+    const answering = predict(await discImage(2), client.signal);
+    await asked.promise;
+    client.abort();
+    assert.equal((await answering).status, 503);
+    granted.resolve();
+    await released.promise;
+    assert.equal(engine.status().inferences, 0);
+  });
+});
+
+Deno.test("app › a failure of ours is a 500 with a request_id; the details are in the log only", async () => {
+  const workerUrls = { session: import.meta.resolve("../support/faulty_session_worker.ts") };
+  await withLogs(async (logs) => {
+    await withApp(undefined, async ({ predict }) => {
+      const green = await paintImage(16, 16, () => [0, 255, 0]);
+      const response = await predict(green);
+      assert.equal(response.status, 500);
+      const text = await response.text();
+      assert.doesNotMatch(text, /thrown by the test|worker/);
+      const { request_id, ...answer } = JSON.parse(text);
+      assert.match(request_id, /^[0-9a-f]{6}$/);
+      assert.deepEqual(Object.keys(answer), ["status", "img_none_bg_base64", "error"]);
+      assert.deepEqual([answer.status, answer.img_none_bg_base64, answer.error.code], ["ng", null, "internal_error"]);
+      const logged = logs.find(({ properties }) =>
+        properties.request_id === request_id && String(properties.error).includes("thrown by the test")
+      );
+      assert.ok(logged, "the log has the details under the job's id");
+
+      const red = await paintImage(16, 16, () => [255, 0, 0]);
+      const late = await predict(red);
+      assert.equal(late.status, 504);
+      assert.equal((await late.json()).error.code, "deadline_exceeded");
+      assert.equal((await predict(await discImage(2))).status, 200);
+    }, { workerUrls, timeoutMs: 6000 });
+  });
+});
+
+Deno.test("app › a body that comes again is answered without being parsed, decoded or encoded", () =>
+  withApp(undefined, async ({ predict, cache, engine }) => {
+    const image = await discImage(1);
+    const first = new Uint8Array(await (await predict(image)).arrayBuffer());
+    const calls = { parse: 0, fromBase64: 0, toBase64: 0 };
+    const { parse } = JSON;
+    const { fromBase64 } = Uint8Array;
+    const { toBase64 } = Uint8Array.prototype;
+    JSON.parse = (...args) => (calls.parse++, parse(...args));
+    Uint8Array.fromBase64 = (...args) => (calls.fromBase64++, fromBase64.apply(Uint8Array, args));
+    const body = JSON.stringify({ file_path: "a.png", img_base64: image.toBase64() });
+    Uint8Array.prototype.toBase64 = function (...args) {
+      calls.toBase64++;
+      return toBase64.apply(this, args);
+    };
+    try {
+      const again = await predict(body);
+      assert.match(again.headers.get("Cache-Status")!, /hit; detail=memory/);
+      assert.deepEqual(new Uint8Array(await again.arrayBuffer()), first);
+      assert.deepEqual(calls, { parse: 0, fromBase64: 0, toBase64: 0 });
+      // What is no longer there is made again from the same body.
+      await cache.clear();
+      const made = await predict(body);
+      assert.match(made.headers.get("Cache-Status")!, /fwd=miss; stored; detail=inference/);
+      assert.deepEqual(new Uint8Array(await made.arrayBuffer()), first);
+      assert.deepEqual([calls.parse, calls.fromBase64], [1, 1]);
+      assert.equal(engine.status().inferences, 2);
+    } finally {
+      Object.assign(JSON, { parse });
+      Object.assign(Uint8Array, { fromBase64 });
+      Object.assign(Uint8Array.prototype, { toBase64 });
+    }
+  }));
+
+Deno.test("app › a probe asks neither the store nor the model, and a server that stops is not ready", async () => {
+  let asked = 0;
+  const count = <T>(value: T) => () => (asked++, Promise.resolve(value));
+  const counting: Store = {
+    name: "counting",
+    get: count(undefined),
+    set: count(undefined),
+    delete: count(false),
+    deleteImage: count(0),
+    clear: count(0),
+    list: count([]),
+    stats: count({ entries: 0 }),
+  };
+  const readiness = new Readiness({ warm: true, warmUp: () => Promise.resolve() });
+  await withApp(
+    counting,
+    async ({ app, cache, engine }) => {
+      const status = async (path: string) => (await app.request(path)).status;
+      for (let i = 0; i < 20; i++) {
+        for (const path of ["/livez", "/readyz", "/health", "/metrics"]) assert.equal(await status(path), 200, path);
+      }
+      assert.equal(asked, 0);
+      assert.equal(engine.status().running + engine.status().waiting + engine.status().inferences, 0);
+      await cache.stats();
+      assert.equal(asked, 1, "it would have been counted");
+      readiness.stop();
+      const notReady = await app.request("/readyz");
+      assert.deepEqual([notReady.status, await notReady.json()], [503, {
+        ready: false,
+        reason: "the server is stopping",
+      }]);
+      assert.deepEqual([await status("/livez"), await status("/health")], [200, 200]);
+    },
+    {},
+    { readiness },
+  );
+});
+
+/** Routes that say nothing of images and cost next to nothing. */
+const OPEN = new Set([
+  "/",
+  "/health",
+  "/livez",
+  "/readyz",
+  "/metadata",
+  "/openapi.json",
+  "/docs",
+  "/page/:file",
+  "/jobs/:id",
+]);
+
+const API_TOKEN = "an-api-token-of-a-client";
+
+Deno.test("app › every route but those on the open list needs a token and is limited", () =>
+  withApp(
+    undefined,
+    async ({ app, deferred }) => {
+      const paths = new Set(app.routes.map(({ path }) => path).filter((path) => path !== "/*"));
+      assert.ok(paths.has("/predict") && paths.has("/cutouts/:image") && paths.has("/cache"));
+      for (const path of paths) {
+        const methods = app.routes.filter((route) => route.path === path).map(({ method }) => method);
+        for (const method of new Set(methods.map((method) => method === "ALL" ? "POST" : method))) {
+          const address = path.replace(/:\w+(\{[^}]*\})?/g, "0").replace("*", "0");
+          const ask = (headers: Record<string, string>) => app.request(address, { method, headers }, {}, deferred);
+          const wrong = await ask({ Authorization: "Bearer a-token-that-nobody-has" });
+          const where = `${method} ${path}`;
+          if (OPEN.has(path)) {
+            assert.ok(wrong.status !== 401 && wrong.status !== 403, where);
+            assert.equal(wrong.headers.get("RateLimit-Limit"), null, where);
+            continue;
+          }
+          // remove.bg's clients expect 403.
+          const refusal = path.startsWith("/v1.0/") ? 403 : 401;
+          assert.equal(wrong.status, refusal, where);
+          assert.match(wrong.headers.get("WWW-Authenticate")!, /^Bearer/, where);
+          assert.equal(wrong.headers.get("RateLimit-Limit"), "1000", where);
+          assert.notEqual((await ask({ "X-Api-Key": API_TOKEN })).status, refusal, where);
+        }
+      }
+    },
+    {},
+    {
+      admission: {
+        apiTokens: [new SecretToken("another-token-of-a-client"), new SecretToken(API_TOKEN)],
+        rateLimiter: new RateLimiter({ requests: 1000, windowMs: 3_600_000 }),
+        trustedProxies: 0,
+      },
+    },
+  ));
+
+Deno.test("app › a refusal has the shape of the dialect it answers", () =>
+  withApp(
+    undefined,
+    async ({ predict, app }) => {
+      const refused = await predict("{}");
+      assert.equal(refused.status, 401);
+      const { error, ...answer } = await refused.json();
+      assert.deepEqual(answer, { status: "ng", img_none_bg_base64: null });
+      assert.equal(error.code, "unauthorized");
+      const cutout = await app.request(`/cutouts/${"0".repeat(64)}`);
+      assert.equal(cutout.headers.get("Content-Type"), "application/problem+json");
+      assert.equal((await cutout.json()).code, "unauthorized");
+      const rembg = await app.request("/api/remove");
+      assert.equal((await rembg.json()).code, "unauthorized");
+      const removebg = await app.request("/v1.0/account");
+      assert.equal((await removebg.json()).errors[0].code, "auth_failed");
+    },
+    {},
+    { admission: { apiTokens: [new SecretToken(API_TOKEN)], trustedProxies: 0 } },
+  ));

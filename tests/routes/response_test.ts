@@ -1,0 +1,84 @@
+import { getLogger } from "@logtape/logtape";
+import assert from "node:assert/strict";
+import { Hono } from "hono";
+import type { Entry } from "../../src/cache/store.ts";
+import { addHeaders, RepeatedAnswers } from "../../src/routes/shared/response.ts";
+import { base64Json } from "../../src/cutouts/representation.ts";
+import { safeHeaders } from "../../src/http/browser_headers.ts";
+import { type AppEnv, job } from "../../src/routes/shared/context.ts";
+import type { CutoutResult } from "../../src/cutouts/service.ts";
+import { Telemetry } from "../../src/telemetry/telemetry.ts";
+
+const file = new Uint8Array(30_000).fill(7);
+const entry: Entry = { bytes: file, contentType: "image/png", created: Date.now() - 5000, etag: "e1" };
+const inJson: Entry = { ...entry, ...base64Json('{"a":"', { bytes: file }, '"}'), etag: "e1-json" };
+
+/** Answers `/304` and `/200` with an entry from a source, and says how often the headers of an answer were made anew. */
+function appFor(entry: Entry, source: string) {
+  const app = new Hono<AppEnv>();
+  const answers = new RepeatedAnswers();
+  const made = { headers: 0 };
+  app.use(job(getLogger("cutcache"), new Telemetry()), safeHeaders({ embeddable: false }));
+  app.get("/:status", (c) => {
+    const status = c.req.param("status") === "304" ? 304 : 200;
+    addHeaders(c, { "RateLimit-Remaining": c.req.query("remaining")! });
+    const prediction: CutoutResult = {
+      ...{ entry, source, key: "cutout:k", image: "name:i" as CutoutResult["image"], collapsed: false },
+      ...{ cacheUse: "default", timings: { hash: 0.5, cache: Number(c.req.query("remaining")) } },
+    };
+    return answers.send(c, prediction, status, () => {
+      made.headers++;
+      return { "Cache-Control": "no-store", "Content-Type": entry.contentType };
+    });
+  });
+  const ask = async (status: number, remaining: number) =>
+    await app.request(`/${status}?remaining=${remaining}`, { headers: { "X-Request-Id": `r${remaining}` } });
+  return { ask, made };
+}
+
+Deno.test("answers › what memory gives again has the bytes and the headers of the first, and its own fields", async () => {
+  const { ask, made } = appFor(inJson, "memory");
+  const [first, second] = [await ask(200, 8), await ask(200, 7)];
+  assert.equal(made.headers, 1);
+  assert.deepEqual([first, second].map(({ headers }) => headers.get("X-Request-Id")), ["r8", "r7"]);
+  assert.deepEqual([first, second].map(({ headers }) => headers.get("RateLimit-Remaining")), ["8", "7"]);
+  assert.equal(second.headers.get("Server-Timing"), "hash;dur=0.50, cache;dur=7.00");
+  for (const { status, headers } of [first, second]) {
+    assert.equal(status, 200);
+    assert.equal(headers.get("ETag"), '"e1-json"');
+    const age = Number(headers.get("Age"));
+    assert.ok(age >= 5 && age <= (Date.now() - entry.created) / 1000, `${age} s`);
+    assert.equal(headers.get("Cache-Status"), 'Cutcache; hit; detail=memory; key="cutout:k"');
+    assert.equal(headers.get("Cache-Control"), "no-store");
+    assert.equal(headers.get("Content-Type"), "application/json");
+    assert.equal(headers.get("X-Frame-Options"), "DENY");
+  }
+  const [one, other] = [await first.bytes(), await second.bytes()];
+  assert.equal(JSON.parse(new TextDecoder().decode(one)).a, file.toBase64());
+  assert.equal(one.buffer, other.buffer, "not a copy");
+});
+
+Deno.test("answers › a 304 has no body, and every header too", async () => {
+  for (const [source, times] of [["memory", 1], ["redis", 2]] as const) {
+    const { ask, made } = appFor(entry, source);
+    const [first, second] = [await ask(304, 2), await ask(304, 1)];
+    assert.equal(made.headers, times, source);
+    for (const { status, body, headers } of [first, second]) {
+      assert.deepEqual([status, body], [304, null]);
+      assert.equal(headers.get("ETag"), '"e1"');
+      assert.equal(headers.get("X-Frame-Options"), "DENY");
+      assert.match(headers.get("Cache-Status")!, new RegExp(`hit; detail=${source}`));
+    }
+    assert.equal(second.headers.get("X-Request-Id"), "r1");
+  }
+});
+
+Deno.test("answers › of a file there is no second copy in memory, only in what is sent", async () => {
+  const { ask, made } = appFor(entry, "memory");
+  const [first, second] = [await ask(200, 2), await ask(200, 1)];
+  assert.equal(made.headers, 2);
+  assert.deepEqual(await first.bytes(), file);
+  const sent = await second.bytes();
+  assert.deepEqual(sent, file);
+  assert.notEqual(sent.buffer, file.buffer);
+});
