@@ -9,7 +9,7 @@ import process from "node:process";
 import { decode } from "../src/image/decode.ts";
 import { decontaminate, refineAlpha } from "../src/render/refine.ts";
 import { resampleGray } from "../src/image/resample.ts";
-import type { Pixels } from "../src/image/pixels.ts";
+import type { Pixels } from "../src/base/pixels.ts";
 import { fixture, PHOTOGRAPHS, type Rgb } from "../tests/support/images.ts";
 import { resampledColours } from "../tests/support/resampled.ts";
 

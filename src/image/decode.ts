@@ -7,7 +7,7 @@ import { decodeJpeg, readJpeg } from "./formats/jpeg.ts";
 import { decodePng } from "./formats/png.ts";
 import { decodeTiff, readTiffHeader } from "./formats/tiff.ts";
 import { decodeWebp } from "./formats/webp.ts";
-import type { Pixels } from "./pixels.ts";
+import type { Pixels } from "../base/pixels.ts";
 
 export interface DecodeLimits {
   /** The most pixels (width × height) that are decoded. */

@@ -8,8 +8,8 @@ import { PNG } from "pngjs";
 import { ImageError } from "../base/errors.ts";
 import { asBuffer } from "./formats/format.ts";
 import { writePng } from "./png_writer.ts";
-import type { Mask, Pixels } from "./pixels.ts";
-import { wasmCodec } from "./wasm_codec.ts";
+import type { Mask, Pixels } from "../base/pixels.ts";
+import { wasmCodec } from "./formats/wasm_codec.ts";
 
 // mozjpeg compresses better than jimp's own encoder, which is the only other one; jimp has none for WebP.
 const mozjpeg = wasmCodec({ binary: mozjpegEncoder, init: initMozjpeg, run: encodeMozjpeg });

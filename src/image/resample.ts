@@ -5,7 +5,7 @@
  * values between its two passes, and counts in fixed point (see `kernels/resample.ts`).
  */
 import { KernelMemory, wholeVectors } from "./kernels.ts";
-import type { Pixels } from "./pixels.ts";
+import type { Pixels } from "../base/pixels.ts";
 
 const LOBES = 3;
 

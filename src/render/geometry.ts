@@ -3,7 +3,7 @@ import { ImageError } from "../base/errors.ts";
 import { KernelMemory } from "../image/kernels.ts";
 import type { Bounds, Length, Margin, Position, Region } from "./options.ts";
 import { resampleRgba } from "../image/resample.ts";
-import type { Pixels } from "../image/pixels.ts";
+import type { Pixels } from "../base/pixels.ts";
 
 /** Alpha from which on a pixel belongs to the subject's box, of 255: masks are seldom quite empty. */
 export const VISIBLE = 13;

@@ -18,7 +18,7 @@ import { decontaminate, refineAlpha } from "./refine.ts";
 import type { RenderOptions } from "./options.ts";
 import { resampleGray } from "../image/resample.ts";
 import { openByCross } from "./smooth.ts";
-import type { Mask, Pixels } from "../image/pixels.ts";
+import type { Mask, Pixels } from "../base/pixels.ts";
 
 /** Pixels, and where in them the subject is. */
 export type Composed = Pixels & Layout;

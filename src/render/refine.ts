@@ -1,5 +1,5 @@
 import type { Size } from "../base/layout.ts";
-import type { Pixels } from "../image/pixels.ts";
+import type { Pixels } from "../base/pixels.ts";
 
 /*
  * Both functions work on a grid of cells, each some pixels wide, and look up between its cells for each pixel, as the fast

@@ -67,7 +67,10 @@ export function failureWords(error) {
   const { status, code, tokenSent, retrySeconds, requestId, message } = error;
   const [title, advice] = ADVICE[tokenSent && code === "unauthorized" ? "wrong_token" : code] ??
     (status >= 500
-      ? ["Something went wrong at the server", `Try again. Its operator finds the cause under ${requestId ?? "the time"}.`]
+      ? [
+        "Something went wrong at the server",
+        `Try again. Its operator finds the cause under ${requestId ?? "the time"}.`,
+      ]
       : ["The server did not take the picture", "Change what it names, then try again."]);
   return {
     title,

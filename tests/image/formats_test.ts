@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { decode } from "../../src/image/decode.ts";
 import { encode, encodeGray } from "../../src/image/encode.ts";
 import { ImageError } from "../../src/base/errors.ts";
-import type { Pixels } from "../../src/image/pixels.ts";
+import type { Pixels } from "../../src/base/pixels.ts";
 import { fixture } from "../support/images.ts";
 
 const limits = { maxPixels: 1_000_000 };

@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { PNG } from "pngjs";
 import { decode } from "../../src/image/decode.ts";
 import { writePng } from "../../src/image/png_writer.ts";
-import type { Pixels } from "../../src/image/pixels.ts";
+import type { Pixels } from "../../src/base/pixels.ts";
 import { fixture, PHOTOGRAPHS } from "../support/images.ts";
 
 /** Reproducible noise: each pixel from a digest of its place. */

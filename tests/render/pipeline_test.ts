@@ -5,7 +5,7 @@ import { decodeMask } from "../../src/image/encode.ts";
 import { ImageError } from "../../src/base/errors.ts";
 import { fit, subjectBox } from "../../src/render/geometry.ts";
 import { renderOptionsSchema } from "../../src/render/options.ts";
-import type { Mask, Pixels } from "../../src/image/pixels.ts";
+import type { Mask, Pixels } from "../../src/base/pixels.ts";
 import { fixture } from "../support/images.ts";
 
 const limits = { maxPixels: 1_000_000 };

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { decontaminate, refineAlpha } from "../../src/render/refine.ts";
 import { resampleGray } from "../../src/image/resample.ts";
-import type { Pixels } from "../../src/image/pixels.ts";
+import type { Pixels } from "../../src/base/pixels.ts";
 import type { Rgb } from "../support/images.ts";
 
 const SUBJECT: Rgb = [200, 60, 40];

@@ -1,6 +1,6 @@
 import { KernelMemory } from "../../src/image/kernels.ts";
 import { resampleColours } from "../../src/image/resample.ts";
-import type { Pixels } from "../../src/image/pixels.ts";
+import type { Pixels } from "../../src/base/pixels.ts";
 
 /** The colours of an image at another size, in opaque pixels: height×width×4. */
 export function resampledColours(image: Pixels, width: number, height: number): Uint8Array<ArrayBuffer> {

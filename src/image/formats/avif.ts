@@ -1,7 +1,7 @@
 import avifDecoder from "@jsquash/avif/codec/dec/avif_dec.wasm" with { type: "bytes" };
 import decodeStill, { init } from "@jsquash/avif/decode.js";
-import type { Pixels } from "../pixels.ts";
-import { wasmCodec } from "../wasm_codec.ts";
+import type { Pixels } from "../../base/pixels.ts";
+import { wasmCodec } from "./wasm_codec.ts";
 import { asBuffer, asPixels, type Bytes, type DecodedImage, exactBuffer } from "./format.ts";
 
 /** AVIF files have a few. image-size looks for what belongs to each through the whole file. */

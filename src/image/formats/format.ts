@@ -1,6 +1,6 @@
 import { defaultFormats } from "jimp";
 import { Buffer } from "node:buffer";
-import type { Pixels } from "../pixels.ts";
+import type { Pixels } from "../../base/pixels.ts";
 
 export type Bytes = Uint8Array<ArrayBuffer>;
 

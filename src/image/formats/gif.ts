@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import type { Pixels } from "../pixels.ts";
+import type { Pixels } from "../../base/pixels.ts";
 import { type Bytes, jimpDecoder, viewOf } from "./format.ts";
 
 const jimpGif = jimpDecoder("image/gif");

@@ -1,7 +1,7 @@
 import mozjpegDecoder from "@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm" with { type: "bytes" };
 import decodeMozjpeg, { init } from "@jsquash/jpeg/decode.js";
-import type { Pixels } from "../pixels.ts";
-import { wasmCodec } from "../wasm_codec.ts";
+import type { Pixels } from "../../base/pixels.ts";
+import { wasmCodec } from "./wasm_codec.ts";
 import { asBuffer, asPixels, type Bytes, exactBuffer, type Header, jimpDecoder, viewOf } from "./format.ts";
 import { readDirectory } from "./tiff.ts";
 

@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { inflateSync } from "node:zlib";
-import type { Pixels } from "../pixels.ts";
+import type { Pixels } from "../../base/pixels.ts";
 import { asBuffer, type Bytes, jimpDecoder, viewOf } from "./format.ts";
 
 /** pngjs takes its time with each; 20 MB in the usual pieces of 8 KB are 2,500. */

@@ -1,7 +1,7 @@
 import { inflateSync } from "node:zlib";
 import utif from "utif2";
 import { ImageError } from "../../base/errors.ts";
-import type { Pixels } from "../pixels.ts";
+import type { Pixels } from "../../base/pixels.ts";
 import { asBuffer, asPixels, type Bytes, type Header, viewOf } from "./format.ts";
 
 // TIFF 6.0 (Adobe, 1992). utif2 follows directories in circles, and unpacks to whatever size; it is left the colours.

@@ -1,7 +1,7 @@
 import webpDecoder from "@jsquash/webp/codec/dec/webp_dec.wasm" with { type: "bytes" };
 import decodeStill, { init } from "@jsquash/webp/decode.js";
-import type { Pixels } from "../pixels.ts";
-import { wasmCodec } from "../wasm_codec.ts";
+import type { Pixels } from "../../base/pixels.ts";
+import { wasmCodec } from "./wasm_codec.ts";
 import { asPixels, type Bytes, exactBuffer } from "./format.ts";
 
 const libwebp = wasmCodec({ binary: webpDecoder, init, run: decodeStill });

@@ -8,7 +8,7 @@ import type { Manifest } from "../model/manifest.ts";
 import type { RenderOptions } from "../../render/options.ts";
 import type { Operations, Output } from "../workers/rpc.ts";
 import { preprocess } from "../model/preprocess.ts";
-import { type Mask, type Pixels } from "../../image/pixels.ts";
+import { type Mask, type Pixels } from "../../base/pixels.ts";
 
 export interface DecodeInput {
   readonly bytes: Uint8Array<ArrayBuffer>;

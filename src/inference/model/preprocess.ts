@@ -1,4 +1,4 @@
-import type { Pixels } from "../../image/pixels.ts";
+import type { Pixels } from "../../base/pixels.ts";
 import { KernelMemory } from "../../image/kernels.ts";
 import type { Manifest } from "./manifest.ts";
 import { resampleColours } from "../../image/resample.ts";

@@ -3,7 +3,7 @@ import { release } from "../../base/release.ts";
 import type { Manifest } from "./manifest.ts";
 import type { Operations, Output } from "../workers/rpc.ts";
 import { postprocess } from "./postprocess.ts";
-import { type Mask } from "../../image/pixels.ts";
+import { type Mask } from "../../base/pixels.ts";
 
 /** A build of ONNX Runtime. `Start` is what it is given once, before any model. */
 export interface Runtime<Start> {

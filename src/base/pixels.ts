@@ -1,4 +1,4 @@
-import type { Size } from "../base/layout.ts";
+import type { Size } from "./layout.ts";
 
 /** A decoded image, upright. `data`: height×width×4, RGBA, 0–255, colours not multiplied by alpha. */
 export interface Pixels extends Size {
