@@ -62,7 +62,7 @@ export async function load(server: TestServer, options: LoadOptions): Promise<Lo
   const queue = new PQueue({ concurrency });
   await queue.addAll(Array.from({ length: images }, (_, number) => () => send(number)));
   const elapsedMs = performance.now() - began;
-  const { engine: { workerRestarts } } = await server.health();
+  const { engine: { worker_restarts: workerRestarts } } = await server.health();
   return { latenciesMs, statuses, failures, workerRestarts, elapsedMs };
 }
 

@@ -86,16 +86,20 @@ Deno.test("engine › a known mask is rendered without inference, and does not w
     const { maskFile, file } = await engine.cutout({ image, render });
     // One that hangs where it is inferred, and two that wait behind it.
     const images = [await plain([255, 255, 0]), await discImage(2), await discImage(3)];
-    others = images.map((image, i) =>
-      assert.rejects(engine.cutout({ image, render, id: `${i}` }), failsWith("closed"))
-    );
-    while (engine.progress("0")?.state !== "inferring") await new Promise((resolve) => setTimeout(resolve, 5));
+    const states: string[] = [];
+    const inferring = Promise.withResolvers<void>();
+    const onState = (state: string) => {
+      states.push(state);
+      inferring.resolve();
+    };
+    others = images.map((image) => assert.rejects(engine.cutout({ image, render, onState }), failsWith("closed")));
+    await inferring.promise;
     const again = await engine.cutout({ image, render, maskFile });
     assert.deepEqual(again.file, file);
     assert.equal(again.maskFile, undefined);
     const webp = renderOptionsSchema.parse({ format: "webp", crop: true });
     assert.equal((await engine.cutout({ image, render: webp, maskFile })).contentType, "image/webp");
-    assert.equal(engine.progress("0")?.state, "inferring");
+    assert.deepEqual(states, ["inferring"], "one hangs, two wait");
     assert.equal(engine.status().inferences, 1);
   }, { workerUrls: faultySession });
   await Promise.all(others);

@@ -1,6 +1,6 @@
 import { getLogger } from "@logtape/logtape";
 import assert from "node:assert/strict";
-import { type AppParts, createApp } from "../../src/app.ts";
+import { type AppOptions, createApp } from "../../src/app.ts";
 import { MemoryStore } from "../../src/cache/memory.ts";
 import type { Store } from "../../src/cache/store.ts";
 import { TieredStore } from "../../src/cache/tiered.ts";
@@ -15,6 +15,7 @@ import { Telemetry } from "../../src/telemetry/telemetry.ts";
 import { quickModel, withEngine } from "../support/engine.ts";
 import { discImage, paintImage } from "../support/images.ts";
 import { withLogs } from "../support/logs.ts";
+import { UUID } from "../support/uuid.ts";
 
 interface Parts {
   app: ReturnType<typeof createApp>;
@@ -30,7 +31,7 @@ async function withApp(
   durable: Store | undefined,
   use: (parts: Parts) => Promise<void>,
   options: Partial<EngineOptions> = {},
-  appParts: Partial<AppParts> = {},
+  appParts: Partial<AppOptions> = {},
 ): Promise<void> {
   const logger = getLogger("cutcache");
   await withEngine(async (engine) => {
@@ -48,7 +49,7 @@ async function withApp(
       cache,
       maxAgeSeconds: 60,
       needsToken: false,
-      admission: { apiTokens: [], trustedProxies: 0 },
+      access: { apiTokens: [], trustedProxies: 0 },
       corsOrigins: [],
       bodies: new BodyReader({ maxBytes: 1e7, maxPendingBytes: 1e8, timeoutMs: 30_000 }),
       readiness: new Readiness(engine),
@@ -150,7 +151,7 @@ Deno.test("app › a lease that comes when its request has gone is given back", 
   });
 });
 
-Deno.test("app › a failure of ours is a 500 with a request_id; the details are in the log only", async () => {
+Deno.test("app › an internal error is a 500 with a request_id; only the log has the details", async () => {
   const workerUrls = { session: import.meta.resolve("../support/faulty_session_worker.ts") };
   await withLogs(async (logs) => {
     await withApp(undefined, async ({ predict }) => {
@@ -159,14 +160,15 @@ Deno.test("app › a failure of ours is a 500 with a request_id; the details are
       assert.equal(response.status, 500);
       const text = await response.text();
       assert.doesNotMatch(text, /thrown by the test|worker/);
-      const { request_id, ...answer } = JSON.parse(text);
-      assert.match(request_id, /^[0-9a-f]{6}$/);
+      const { request_id, job_id, ...answer } = JSON.parse(text);
+      assert.match(request_id, UUID);
+      assert.equal(job_id, request_id);
       assert.deepEqual(Object.keys(answer), ["status", "img_none_bg_base64", "error"]);
       assert.deepEqual([answer.status, answer.img_none_bg_base64, answer.error.code], ["ng", null, "internal_error"]);
       const logged = logs.find(({ properties }) =>
         properties.request_id === request_id && String(properties.error).includes("thrown by the test")
       );
-      assert.ok(logged, "the log has the details under the job's id");
+      assert.ok(logged, "the log has the details under the request's id");
 
       const red = await paintImage(16, 16, () => [255, 0, 0]);
       const late = await predict(red);
@@ -293,7 +295,7 @@ Deno.test("app › every route but those on the open list needs a token and is l
     },
     {},
     {
-      admission: {
+      access: {
         apiTokens: [new SecretToken("another-token-of-a-client"), new SecretToken(API_TOKEN)],
         rateLimiter: new RateLimiter({ requests: 1000, windowMs: 3_600_000 }),
         trustedProxies: 0,
@@ -319,5 +321,5 @@ Deno.test("app › a refusal has the shape of the dialect it answers", () =>
       assert.equal((await removebg.json()).errors[0].code, "auth_failed");
     },
     {},
-    { admission: { apiTokens: [new SecretToken(API_TOKEN)], trustedProxies: 0 } },
+    { access: { apiTokens: [new SecretToken(API_TOKEN)], trustedProxies: 0 } },
   ));

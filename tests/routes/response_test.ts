@@ -2,11 +2,12 @@ import { getLogger } from "@logtape/logtape";
 import assert from "node:assert/strict";
 import { Hono } from "hono";
 import type { Entry } from "../../src/cache/store.ts";
-import { addHeaders, RepeatedAnswers } from "../../src/routes/shared/response.ts";
+import { CutoutResponses } from "../../src/routes/shared/response.ts";
 import { base64Json } from "../../src/cutouts/representation.ts";
-import { safeHeaders } from "../../src/http/browser_headers.ts";
-import { type AppEnv, job } from "../../src/routes/shared/context.ts";
-import type { CutoutResult } from "../../src/cutouts/service.ts";
+import { secureHeaders } from "../../src/http/browser_headers.ts";
+import { addHeaders } from "../../src/http/response_headers.ts";
+import { type AppEnv, requestScope } from "../../src/routes/shared/context.ts";
+import type { CutoutResult } from "../../src/cutouts/request.ts";
 import { Telemetry } from "../../src/telemetry/telemetry.ts";
 
 const file = new Uint8Array(30_000).fill(7);
@@ -16,27 +17,32 @@ const inJson: Entry = { ...entry, ...base64Json('{"a":"', { bytes: file }, '"}')
 /** Answers `/304` and `/200` with an entry from a source, and says how often the headers of an answer were made anew. */
 function appFor(entry: Entry, source: string) {
   const app = new Hono<AppEnv>();
-  const answers = new RepeatedAnswers();
+  const responses = new CutoutResponses();
   const made = { headers: 0 };
-  app.use(job(getLogger("cutcache"), new Telemetry()), safeHeaders({ embeddable: false }));
+  app.use(requestScope(getLogger("cutcache"), new Telemetry()), secureHeaders({ embeddable: false }));
   app.get("/:status", (c) => {
     const status = c.req.param("status") === "304" ? 304 : 200;
     addHeaders(c, { "RateLimit-Remaining": c.req.query("remaining")! });
-    const prediction: CutoutResult = {
-      ...{ entry, source, key: "cutout:k", image: "name:i" as CutoutResult["image"], collapsed: false },
+    const result: CutoutResult = {
+      ...{ entry, source, key: "cutout:k", image: "name:i" as CutoutResult["image"], coalesced: false },
       ...{ cacheUse: "default", timings: { hash: 0.5, cache: Number(c.req.query("remaining")) } },
     };
-    return answers.send(c, prediction, status, () => {
-      made.headers++;
-      return { "Cache-Control": "no-store", "Content-Type": entry.contentType };
-    });
+    return responses.respond(
+      c,
+      result,
+      () => {
+        made.headers++;
+        return { "Cache-Control": "no-store" };
+      },
+      status,
+    );
   });
   const ask = async (status: number, remaining: number) =>
     await app.request(`/${status}?remaining=${remaining}`, { headers: { "X-Request-Id": `r${remaining}` } });
   return { ask, made };
 }
 
-Deno.test("answers › what memory gives again has the bytes and the headers of the first, and its own fields", async () => {
+Deno.test("responses › a repeated memory hit has the bytes and headers of the first, and its own fields", async () => {
   const { ask, made } = appFor(inJson, "memory");
   const [first, second] = [await ask(200, 8), await ask(200, 7)];
   assert.equal(made.headers, 1);
@@ -58,7 +64,7 @@ Deno.test("answers › what memory gives again has the bytes and the headers of 
   assert.equal(one.buffer, other.buffer, "not a copy");
 });
 
-Deno.test("answers › a 304 has no body, and every header too", async () => {
+Deno.test("responses › a 304 has no body, and every header", async () => {
   for (const [source, times] of [["memory", 1], ["redis", 2]] as const) {
     const { ask, made } = appFor(entry, source);
     const [first, second] = [await ask(304, 2), await ask(304, 1)];
@@ -73,7 +79,7 @@ Deno.test("answers › a 304 has no body, and every header too", async () => {
   }
 });
 
-Deno.test("answers › of a file there is no second copy in memory, only in what is sent", async () => {
+Deno.test("responses › memory holds a file once; only a response copies it", async () => {
   const { ask, made } = appFor(entry, "memory");
   const [first, second] = [await ask(200, 2), await ask(200, 1)];
   assert.equal(made.headers, 2);
@@ -81,4 +87,14 @@ Deno.test("answers › of a file there is no second copy in memory, only in what
   const sent = await second.bytes();
   assert.deepEqual(sent, file);
   assert.notEqual(sent.buffer, file.buffer);
+});
+
+Deno.test("responses › a 200 and a 304 of one entry do not mix", async () => {
+  const { ask } = appFor(inJson, "memory");
+  const statuses = [];
+  for (const status of [200, 304, 200, 304]) {
+    const response = await ask(status, 1);
+    statuses.push([response.status, (await response.bytes()).length > 0, response.headers.has("Content-Type")]);
+  }
+  assert.deepEqual(statuses, [[200, true, true], [304, false, false], [200, true, true], [304, false, false]]);
 });

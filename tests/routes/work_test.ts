@@ -6,7 +6,7 @@ import { TieredStore } from "../../src/cache/tiered.ts";
 import { UpstashStore } from "../../src/cache/upstash.ts";
 import { DeferredWork } from "../../src/base/deferred.ts";
 import { BodyReader } from "../../src/http/body.ts";
-import { type AppEnv, job } from "../../src/routes/shared/context.ts";
+import { type AppEnv, requestScope } from "../../src/routes/shared/context.ts";
 import type { CutoutEngine } from "../../src/inference/engine/engine.ts";
 import { CutoutService } from "../../src/cutouts/service.ts";
 import { cutoutsRoute } from "../../src/routes/cutouts/route.ts";
@@ -42,7 +42,6 @@ Deno.test("work › each kind of answer costs what it must, and no more", async 
     const counted = { inferences: 0, renders: 0 };
     const maker: CutoutEngine = {
       modelVersion: (name) => engine.modelVersion(name),
-      progress: (id) => engine.progress(id),
       cutout: (work) => {
         counted[work.maskFile === undefined ? "inferences" : "renders"]++;
         return engine.cutout(work);
@@ -73,7 +72,7 @@ Deno.test("work › each kind of answer costs what it must, and no more", async 
       assert.deepEqual({ inferences, renders, roundTrips }, { inferences: 1, renders: 0, roundTrips: 5 });
     });
 
-    await t.step("a memory hit hands out bytes that are ready: no store, no codec, no base64", async () => {
+    await t.step("a memory hit sends bytes that are ready: no store, no codec, no base64", async () => {
       const bodies: ArrayBuffer[] = [];
       for (let i = 0; i < 10; i++) bodies.push(await (await first.predict(json)).arrayBuffer());
       assert.deepEqual(look(fileBytes), { inferences: 0, renders: 0, roundTrips: 0, base64: 0 });
@@ -138,7 +137,7 @@ function instance(gateway: UpstashGateway, engine: CutoutEngine) {
   // Long enough for no lease to be renewed meanwhile: that would be one more round trip.
   const cutouts = new CutoutService({ cache, engine, keyBy: "content", leaseMs: 600_000, leaseWaitMs: 600_000 });
   const bodies = new BodyReader({ maxBytes: 1e7, maxPendingBytes: 1e8, timeoutMs: 30_000 });
-  const app = new Hono<AppEnv>().use(job(logger, new Telemetry()))
+  const app = new Hono<AppEnv>().use(requestScope(logger, new Telemetry()))
     .route("/", predictRoute({ cutouts, bodies }))
     .route("/", cutoutsRoute({ cutouts, bodies, maxAgeSeconds: 60, needsToken: false }));
   const headers = { "Content-Type": "application/json" };

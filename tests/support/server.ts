@@ -198,9 +198,9 @@ export class TestServer {
       inferences: number;
       waiting: number;
       running: number;
-      workerRestarts: number;
+      worker_restarts: number;
     };
-    store: { name: string; health: string; breaker?: string; failedWrites?: number; lastError?: string };
+    store: { name: string; health: string; breaker?: string; failed_writes?: number; last_error?: string };
     deferred: { pending: number; failed: number };
   }> {
     return await (await this.fetch("/health")).json();

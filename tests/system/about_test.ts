@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import denoJson from "../../deno.json" with { type: "json" };
 import { fixture } from "../support/images.ts";
 import { TestServer } from "../support/server.ts";
+import { UUID } from "../support/uuid.ts";
 
 Deno.test("the service tells what it is", async (t) => {
   await using server = await TestServer.start();
@@ -96,7 +97,8 @@ Deno.test("the service tells what it is", async (t) => {
     const messages = [...jobs].map(([id, lines]) => ({ id, messages: lines.map(({ message }) => message), lines }));
     const [miss, hit] = messages.filter(({ messages }) => messages[0] === "START POST /predict");
     for (const { id, messages, lines } of [miss, hit]) {
-      assert.match(id, /^[0-9a-f]{6}$/);
+      assert.match(id, UUID);
+      assert.deepEqual([lines[0].job_id, lines.at(-1)!.job_id], [id, id]);
       assert.match(messages.at(-1)!, /^END 200, elapsed_time \[ms\]: \d+/);
       assert.equal(typeof lines.at(-1)!["elapsed_time [ms]"], "number");
     }

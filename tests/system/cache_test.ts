@@ -97,7 +97,7 @@ Deno.test("redis › a stopped Redis still serves, the log says so, and it is us
   assert.equal((await server.health()).store.health, "ng");
   assert.equal((await server.health()).predict_server.health, "ok");
   await server.settled();
-  assert.ok((await server.health()).store.failedWrites! > 0);
+  assert.ok((await server.health()).store.failed_writes! > 0);
   await server.logged(({ message }) => /redis (reads|writes) failed/.test(message));
 
   await redis.restart();
@@ -128,7 +128,7 @@ Deno.test("redis › a gateway that never answers costs one deadline, then nothi
   // One read and one image's writes found out; the breakers kept the others away.
   const reads = gateway.commands.length;
   assert.ok(gateway.requests <= 4, `${gateway.requests} requests, ${reads} commands`);
-  assert.match((await server.health()).store.lastError!, /no answer|timed? ?out/i);
+  assert.match((await server.health()).store.last_error!, /no answer|timed? ?out/i);
 });
 
 for (const signal of ["SIGTERM", "SIGINT"] as const) {

@@ -88,7 +88,7 @@ Deno.test("outages › whatever becomes of Redis, every request is answered", as
 
   for (const { name, begin, end, readable = false } of outages) {
     await t.step(name, async () => {
-      const failedBefore = (await server.health()).store.failedWrites!;
+      const failedBefore = (await server.health()).store.failed_writes!;
       await begin();
       // CacheHit out by the first ones to read and to write; in memory are the mask and, from then on, the result.
       assert.match(await render(), /fwd=miss; stored; detail=mask/);
@@ -96,8 +96,8 @@ Deno.test("outages › whatever becomes of Redis, every request is answered", as
       const { store } = await server.health();
       assert.equal(store.health, "ng");
       assert.notEqual(store.breaker, "closed");
-      assert.ok(store.lastError);
-      assert.ok(store.failedWrites! > failedBefore, "the lost write was counted");
+      assert.ok(store.last_error);
+      assert.ok(store.failed_writes! > failedBefore, "the lost write was counted");
 
       // From now on the guard's own probes are all that goes there, but for reads where these still work.
       gateway.resetCounts();

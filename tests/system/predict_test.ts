@@ -78,7 +78,7 @@ Deno.test("predict › photographs come back as cutouts; the second time they ar
 
 Deno.test("predict › bad input is told what is wrong, and the next request is served", async (t) => {
   await using server = await TestServer.quick({ MAX_BODY_BYTES: "300000", MAX_PIXELS: "400000" });
-  const { workerRestarts } = (await server.health()).engine;
+  const { worker_restarts } = (await server.health()).engine;
   const json = { "Content-Type": "application/json" };
   const good = (await paintImage(8, 8, (x) => [x * 30, 0, 0])).toBase64();
   const jpeg = fixture("rocket.jpg");
@@ -205,7 +205,7 @@ Deno.test("predict › bad input is told what is wrong, and the next request is 
 
   await t.step("after all of them a good image is served", async () => {
     assert.match((await server.cutout("rocket.jpg", jpeg)).cacheStatus, /fwd=miss/);
-    assert.equal((await server.health()).engine.workerRestarts, workerRestarts, "no worker was lost");
+    assert.equal((await server.health()).engine.worker_restarts, worker_restarts, "no worker was lost");
   });
 
   await t.step("the log names what was sent, but never holds an image", async () => {

@@ -45,28 +45,16 @@ export interface Job {
   readonly model?: string;
   /** The image's mask as a file, where it is known: nothing is inferred then. */
   readonly maskFile?: Uint8Array<ArrayBuffer>;
-  /** What {@link Engine.progress} knows the job by; jobs for one image may share it. */
-  readonly id?: string;
+  /** Called when the image's inference begins, and again when its rendering does. */
+  readonly onState?: (state: "inferring" | "rendering") => void;
   /** Takes the job out of the queue when aborted, up to when its inference begins; from then on it is finished. */
   readonly signal?: AbortSignal;
 }
-
-/** Where a job is; `position` is its place in line, from 1. */
-export type Progress =
-  | { readonly state: "waiting"; readonly position: number }
-  | { readonly state: "inferring" | "rendering" };
 
 const CODEC: WorkerModule = {
   url: import.meta.resolve("./image_worker.ts"),
   load: async () => (await import("./image_operations.ts")).imageOperations,
 };
-
-/** A job that has been taken and has not ended. */
-interface Taken {
-  readonly id?: string;
-  readonly queue: PQueue;
-  state: Progress["state"];
-}
 
 export interface Cutout {
   readonly file: Uint8Array<ArrayBuffer>;
@@ -103,8 +91,6 @@ export interface CutoutEngine {
    */
   modelVersion(name?: string): string;
   cutout(job: Job): Promise<Cutout>;
-  /** Where the first job with this id is; undefined where there is none. */
-  progress(id: string): Progress | undefined;
 }
 
 /**
@@ -120,8 +106,6 @@ export class Engine implements CutoutEngine {
   /** One more than can be inferred at once: the next image is decoded meanwhile, and no more pixels are held. */
   readonly #misses: PQueue;
   readonly #renders: PQueue;
-  /** In the order in which they came, which is that of each queue. */
-  readonly #taken = new Set<Taken>();
   /** A moving average of how long a job with inference takes, in milliseconds. */
   #jobMs = 1000;
 
@@ -205,23 +189,8 @@ export class Engine implements CutoutEngine {
       const waitMs = (this.#misses.size * this.#jobMs) / this.#options.workers;
       throw new EngineError("queue_full", "too many images are waiting", Math.max(1, Math.ceil(waitMs / 1000)));
     }
-    const taken: Taken = { id: job.id, queue, state: "waiting" };
-    this.#taken.add(taken);
-    try {
-      // The queue keeps the async context, and so the request that a job's spans and log lines belong to.
-      return await queue.add(() => this.#work(job, model, taken), { signal: job.signal });
-    } finally {
-      this.#taken.delete(taken);
-    }
-  }
-
-  progress(id: string): Progress | undefined {
-    const taken = this.#taken.values().find((other) => other.id === id);
-    if (taken === undefined) return undefined;
-    const { state, queue } = taken;
-    if (state !== "waiting") return { state };
-    const line = [...this.#taken].filter((other) => other.state === "waiting" && other.queue === queue);
-    return { state, position: 1 + line.indexOf(taken) };
+    // The queue keeps the async context, and so the request that a job's spans and log lines belong to.
+    return await queue.add(() => this.#work(job, model), { signal: job.signal });
   }
 
   close(): void {
@@ -259,9 +228,8 @@ export class Engine implements CutoutEngine {
   }
 
   async #work(
-    { image, render: options, background, maskFile, signal }: Job,
+    { image, render: options, background, maskFile, signal, onState }: Job,
     model: Model,
-    taken: Taken,
   ): Promise<Cutout> {
     const started = performance.now();
     const { limits, timeoutMs } = this.#options;
@@ -274,11 +242,11 @@ export class Engine implements CutoutEngine {
     this.#ended("decode", decodeMs);
     // Told before the model runs, rather than by compose after it.
     if (options.roi !== undefined) regionBox(options.roi, pixels);
-    const onStart = () => taken.state = "inferring";
+    const onStart = () => onState?.("inferring");
     const inferred = tensor && await this.#sessions.infer(model, tensor, { budget, signal, onStart });
     if (inferred) this.#ended("infer", inferred.inferMs);
     const mask = maskFile ?? inferred!.mask;
-    taken.state = "rendering";
+    onState?.("rendering");
     const { renderMs, encodeMs, ...rendered } = await this.#images.call("render", {
       pixels,
       mask,

@@ -1,0 +1,101 @@
+import type { Logger } from "@logtape/logtape";
+import { setTimeout as delay } from "node:timers/promises";
+import { ImageError, RENDER_ERRORS } from "../base/errors.ts";
+import type { Entry, EntryOrLease, Lease, Store } from "../cache/store.ts";
+import type { Cutout } from "../inference/engine/engine.ts";
+import { newEntry } from "./entry.ts";
+import type { CutoutRequest } from "./request.ts";
+import { SingleFlight } from "./single_flight.ts";
+
+/** Infers the image of a request and renders it. */
+export type Infer = (request: CutoutRequest, maskKey: string, signal: AbortSignal) => Promise<Cutout>;
+
+export interface MaskSourceOptions {
+  cache: Pick<Store, "set"> & { getOrLease(key: string, milliseconds: number): Promise<EntryOrLease> };
+  infer: Infer;
+  /** How long a process that died during an inference blocks the others, in milliseconds. */
+  leaseMs: number;
+  /** How long to wait for another process's inference, in milliseconds. */
+  leaseWaitMs: number;
+  now: () => number;
+}
+
+export interface MaskResult {
+  /** A grayscale PNG at the model's resolution. */
+  readonly mask: Uint8Array<ArrayBuffer>;
+  /** The cutout that was rendered along with it, if the mask was inferred for this request. */
+  readonly cutout?: Cutout;
+}
+
+/** Between two looks at another process's inference, in milliseconds; the interval grows from look to look. */
+const FIRST_LOOK_MS = 25;
+const LAST_LOOK_MS = 250;
+const LOOK_GROWTH = 1.5;
+
+/**
+ * Gets an image's mask: from the cache, from an inference running in this process or in another one, or from a new
+ * inference. A lease in the shared store keeps two processes from inferring the same image.
+ */
+export class MaskSource {
+  readonly #options: MaskSourceOptions;
+  readonly #flights = new SingleFlight<MaskResult>({
+    // A rendering that fails for its own options must not fail the others, which need the mask alone.
+    concernsLeaderOnly: (error) => error instanceof ImageError && RENDER_ERRORS.has(error.code),
+  });
+
+  constructor(options: MaskSourceOptions) {
+    this.#options = options;
+  }
+
+  async get(request: CutoutRequest, maskKey: string, signal: AbortSignal): Promise<MaskResult> {
+    const { value: { mask, cutout }, leads } = await this.#flights.join(
+      // A request for a new mask must not get one whose inference began before it.
+      `${request.cacheUse ?? "default"} ${maskKey}`,
+      (signal) => this.#findOrInfer(request, maskKey, signal),
+      signal,
+    );
+    return leads ? { mask, cutout } : { mask };
+  }
+
+  async #findOrInfer(request: CutoutRequest, maskKey: string, signal: AbortSignal): Promise<MaskResult> {
+    if (request.cacheUse === "refresh") return await this.#infer(request, maskKey, NO_LEASE, signal);
+    const found = await this.#findOrLease(maskKey, signal);
+    if ("entry" in found) return { mask: found.entry.bytes };
+    return await this.#infer(request, maskKey, found.lease, signal);
+  }
+
+  /** The mask, or the lease to infer it. While another process holds the lease, this waits for its mask. */
+  async #findOrLease(maskKey: string, signal: AbortSignal): Promise<{ entry: Entry } | { lease: Lease }> {
+    const { cache, leaseMs, leaseWaitMs } = this.#options;
+    const deadline = performance.now() + leaseWaitMs;
+    for (let lookMs = FIRST_LOOK_MS;; lookMs = Math.min(LAST_LOOK_MS, LOOK_GROWTH * lookMs)) {
+      const found = await cache.getOrLease(maskKey, leaseMs);
+      if (found !== undefined) return found;
+      if (performance.now() > deadline) return { lease: NO_LEASE };
+      await delay(lookMs, undefined, { signal });
+    }
+  }
+
+  async #infer(request: CutoutRequest, maskKey: string, lease: Lease, signal: AbortSignal): Promise<MaskResult> {
+    const { cache, infer, now } = this.#options;
+    let written: Promise<void> = Promise.resolve();
+    try {
+      const cutout = await infer(request, maskKey, signal);
+      const mask = cutout.maskFile!;
+      written = cache.set(maskKey, await newEntry({ file: mask, contentType: "image/png" }, now));
+      return { mask, cutout };
+    } finally {
+      // Released after the write: a process that gets the lease must find the mask.
+      request.waitUntil(written.finally(() => release(lease, request.logger)));
+    }
+  }
+}
+
+const NO_LEASE: Lease = { release: () => Promise.resolve() };
+
+/** A lease that cannot be released expires. */
+async function release(lease: Lease, logger: Logger): Promise<void> {
+  await lease.release().catch((error) => {
+    logger.warn("a lease was not released: {error}", { error: error instanceof Error ? error.message : String(error) });
+  });
+}
