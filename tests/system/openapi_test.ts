@@ -41,7 +41,7 @@ Deno.test("OpenAPI", async (t) => {
       type: "/docs#invalid_digest",
       title: errorCodes.invalid_digest.title,
       status: 400,
-      detail: '"abc" is not a SHA-256 digest in 64 hexadecimal digits',
+      detail: '"abc" is not a SHA-256 digest of 64 hexadecimal digits',
       code: "invalid_digest",
     });
   });

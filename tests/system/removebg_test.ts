@@ -186,7 +186,7 @@ Deno.test("removebg › the dialect, of a started server", async (t) => {
   await t.step("wrong requests are answered in remove.bg's shape, with its codes", async (t) => {
     const wrong: [what: string, fields: Fields, status: number, code: string, message: RegExp][] = [
       ["no image", { size: "full" }, 400, "missing_source", /image_file_b64/],
-      ["two images", { ...full, image_file_b64: "AAAA" }, 400, "multiple_sources", /just one/],
+      ["two images", { ...full, image_file_b64: "AAAA" }, 400, "multiple_sources", /exactly one/],
       [
         "two backgrounds",
         { ...full, bg_color: "red", bg_image_file: rocket },
@@ -211,8 +211,8 @@ Deno.test("removebg › the dialect, of a started server", async (t) => {
       ["a region beyond", { ...full, roi: "0px 0px 641px 10px" }, 400, "roi_exceeds_bounds", /640×427/],
       ["a region of nothing", { ...full, roi: "9px 0px 9px 10px" }, 400, "roi_region_empty", /no pixels/],
       ["no subject in the region", { ...full, roi: "0px 0px 2px 2px" }, 400, "unknown_foreground", /foreground/],
-      ["a shadow", { ...full, add_shadow: "true" }, 400, "invalid_add_shadow", /shadows are not made here/],
-      ["a kind of shadow", { ...full, shadow_type: "drop" }, 400, "invalid_shadow_type", /shadows are not made here/],
+      ["a shadow", { ...full, add_shadow: "true" }, 400, "invalid_add_shadow", /shadows are not available/],
+      ["a kind of shadow", { ...full, shadow_type: "drop" }, 400, "invalid_shadow_type", /shadows are not available/],
       ["an unknown parameter", { ...full, colour: "red" }, 400, "unknown_parameter", /colour/],
       ["no URL", { image_url: "ftp://example.com/a.jpg" }, 400, "invalid_image_url", /http\(s\)/],
       ["a URL where none is fetched", { image_url: "http://a.test/" }, 400, "failed_image_download", /send the image/],
