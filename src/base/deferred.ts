@@ -1,5 +1,6 @@
 import type { Logger } from "@logtape/logtape";
 import type { ExecutionContext } from "hono";
+import { messageOf } from "./errors.ts";
 
 /**
  * Work that nobody waits for, such as cache writes: the execution context behind Hono's `c.executionCtx`. Its promises
@@ -26,9 +27,7 @@ export class DeferredWork implements ExecutionContext {
   waitUntil(work: Promise<unknown>): void {
     const tracked: Promise<void> = work.then(() => {}, (error) => {
       this.#failed++;
-      this.#logger.error("deferred work failed: {error}", {
-        error: error instanceof Error ? error.message : String(error),
-      });
+      this.#logger.error("deferred work failed: {error}", { error: messageOf(error) });
     }).finally(() => this.#pending.delete(tracked));
     this.#pending.add(tracked);
   }

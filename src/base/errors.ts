@@ -122,6 +122,11 @@ export class StoreUnavailableError extends Error {
   override readonly name = "StoreUnavailableError";
 }
 
+/** The message of something that was thrown: JavaScript can throw any value, not only an `Error`. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** The README's table of errors, in Markdown. */
 export function errorsTable(): string {
   const rows = Object.entries(errorCodes).map(([code, { status, title }]) => `| ${status} | \`${code}\` | ${title} |`);

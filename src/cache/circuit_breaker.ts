@@ -1,4 +1,4 @@
-import { StoreUnavailableError } from "../base/errors.ts";
+import { messageOf, StoreUnavailableError } from "../base/errors.ts";
 import type { Logger } from "@logtape/logtape";
 import { circuitBreaker, type CircuitBreakerPolicy, CircuitState, ConsecutiveBreaker, handleAll } from "cockatiel";
 import type { ImageId } from "./keys.ts";
@@ -160,10 +160,6 @@ export class CircuitBreakerStore implements Store {
     this.#options.logger.warn("{store} {access} failed: {error}", { store: this.name, access, error: this.#lastError });
     return new StoreUnavailableError(`${this.name} ${access} failed: ${this.#lastError}`);
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /** Settles as `work` does, or rejects once `milliseconds` have passed; `work` itself is not stopped. */

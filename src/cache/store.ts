@@ -44,6 +44,9 @@ export interface Lease {
   release(): Promise<void>;
 }
 
+/** For stores without leases: everyone may make the entry, and there is nothing to release. */
+export const NO_LEASE: Lease = { release: () => Promise.resolve() };
+
 /** The entry; or the lease to make it, where there is none; or neither, where another process is making it. */
 export type EntryOrLease = { readonly entry: Entry } | { readonly lease: Lease } | undefined;
 

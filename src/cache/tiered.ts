@@ -1,7 +1,7 @@
 import { StoreUnavailableError } from "../base/errors.ts";
 import type { ImageId } from "./keys.ts";
 import type { MemoryStore } from "./memory.ts";
-import type { Entry, EntryInfo, EntryOrLease, Store, StoreStats } from "./store.ts";
+import { type Entry, type EntryInfo, type EntryOrLease, NO_LEASE, type Store, type StoreStats } from "./store.ts";
 
 /** An entry and the name of the tier that had it. */
 export interface CacheHit {
@@ -132,5 +132,3 @@ export class TieredStore implements Store {
     return entry && { entry, tier: this.memory.name };
   }
 }
-
-const NO_LEASE = { release: () => Promise.resolve() };

@@ -1,8 +1,9 @@
 import type { Redis } from "@upstash/redis";
+import { messageOf } from "../base/errors.ts";
+import { connectRedis, getValue, withoutCommand } from "../base/redis_client.ts";
 import { decodeEntryFromText, encodedTextLength, encodeEntryAsText } from "./entry_codec.ts";
 import { type ImageId, partsOf } from "./keys.ts";
 import type { Entry, EntryInfo, EntryOrLease, Lease, Store, StoreStats } from "./store.ts";
-import { connectRedis, getValue, withoutCommand } from "../base/redis_client.ts";
 
 /** Every key of ours begins with this, so that a Redis can be shared with others. */
 const PREFIX = "cutcache:";
@@ -236,7 +237,6 @@ async function request<T>(answer: Promise<T>): Promise<T> {
   try {
     return await answer;
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    throw new Error(withoutCommand(message).slice(0, 300));
+    throw new Error(withoutCommand(messageOf(error)).slice(0, 300));
   }
 }

@@ -2,6 +2,7 @@ import type { Logger } from "@logtape/logtape";
 import { Ratelimit } from "@upstash/ratelimit";
 import { circuitBreaker, type CircuitBreakerPolicy, ConsecutiveBreaker, handleAll } from "cockatiel";
 import { LRUCache } from "lru-cache";
+import { messageOf } from "../base/errors.ts";
 import { connectRedis, withoutCommand } from "../base/redis_client.ts";
 
 /** So many requests in each window of this length. */
@@ -137,7 +138,7 @@ function connect(rate: Rate, { url, token, timeoutMs, breakMs, logger }: SharedL
   });
   const breaker = circuitBreaker(handleAll, { halfOpenAfter: breakMs, breaker: new ConsecutiveBreaker(1) });
   breaker.onBreak((reason) => {
-    const error = "error" in reason && reason.error instanceof Error ? reason.error.message : "unknown";
+    const error = "error" in reason ? messageOf(reason.error) : "unknown";
     logger.warn("rate limit: Redis failed, each instance counts on its own: {error}", { error: withoutCommand(error) });
   });
   breaker.onReset(() => logger.info("rate limit: Redis is back"));
