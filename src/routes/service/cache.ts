@@ -1,6 +1,6 @@
 import { type Context, Hono } from "hono";
 import { z } from "zod";
-import { partsOf } from "../../cache/keys.ts";
+import { parseKey } from "../../cache/keys.ts";
 import type { TieredStore } from "../../cache/tiered.ts";
 import type { CdnPurger } from "../shared/cdn.ts";
 import { requireAdmin, type SecretToken } from "../../http/auth.ts";
@@ -148,7 +148,7 @@ export function cacheRoute({ cache, cutouts, adminToken, cdn }: CacheRouteOption
       },
       tiers: Object.fromEntries(withRatio),
       newest: newest.map(({ key, contentType, bytes, created }) => {
-        const { image, kind, modelVersion } = partsOf(key) ?? {};
+        const { image, kind, modelVersion } = parseKey(key) ?? {};
         return {
           image,
           kind,
