@@ -205,7 +205,7 @@ async function openDurableStore(config: Config, logger: Logger): Promise<Circuit
 async function createImageFetcher(config: Config): Promise<ImageFetcher | undefined> {
   if (!config.ALLOW_IMAGE_URLS) return undefined;
   const [{ PublicImageFetcher }, { AddressPolicy }] = await Promise.all([
-    import("./http/safe_fetch/image_fetcher.ts"),
+    import("./http/safe_fetch/public_image_fetcher.ts"),
     import("./http/safe_fetch/address_policy.ts"),
   ]);
   return new PublicImageFetcher({

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { requestAll, type RequestOptions } from "../../tools/request.ts";
 import { listFolder } from "../../tools/request/folder.ts";
-import { ClosedPort } from "../support/image_host.ts";
+import { ClosedPort } from "../support/image_server.ts";
 
 const PNG_SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 const SCRIPT = join(import.meta.dirname!, "../../tools/request.ts");
