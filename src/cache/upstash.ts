@@ -49,6 +49,11 @@ return deleted`;
 /** The number of keys that one step of a scan examines. */
 const SCAN_COUNT = 5000;
 
+const DEFAULT_RECENT_LIMIT = 1000;
+
+/** In characters. Some gateways answer with whole pages of HTML. */
+const MAX_ERROR_LENGTH = 300;
+
 export interface UpstashStoreOptions {
   url: string;
   token: string;
@@ -118,7 +123,7 @@ export class UpstashStore implements Store {
       created: entry.created,
       bytes: entry.bytes.length,
     };
-    const { ttlSeconds, recentLimit = 1000 } = this.#options;
+    const { ttlSeconds, recentLimit = DEFAULT_RECENT_LIMIT } = this.#options;
     const image = parseKey(key)?.image;
     const pipeline = this.#writer.pipeline();
     if (ttlSeconds > 0) pipeline.set(PREFIX + key, value, { ex: ttlSeconds });
@@ -151,7 +156,7 @@ export class UpstashStore implements Store {
   }
 
   async list(limit: number): Promise<EntryInfo[]> {
-    const { recentLimit = 1000 } = this.#options;
+    const { recentLimit = DEFAULT_RECENT_LIMIT } = this.#options;
     const recent = await withShortError(this.#reader.lrange<string>(RECENT_KEY, 0, recentLimit - 1));
     const infos = new Map<string, EntryInfo>();
     for (const text of recent) {
@@ -236,11 +241,11 @@ function bytesOf(value: unknown): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(String(value));
 }
 
-/** Rejects with the SDK's error message without the command that it quotes, in at most 300 characters. */
+/** Rejects with the SDK's error message without the command that it quotes. */
 async function withShortError<T>(reply: Promise<T>): Promise<T> {
   try {
     return await reply;
   } catch (error) {
-    throw new Error(withoutCommand(messageOf(error)).slice(0, 300));
+    throw new Error(withoutCommand(messageOf(error)).slice(0, MAX_ERROR_LENGTH));
   }
 }
