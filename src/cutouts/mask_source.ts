@@ -1,7 +1,7 @@
 import type { Logger } from "@logtape/logtape";
 import { setTimeout as delay } from "node:timers/promises";
-import { ImageError, RENDER_ERRORS } from "../base/errors.ts";
-import type { Entry, EntryOrLease, Lease, Store } from "../cache/store.ts";
+import { ImageError, messageOf, RENDER_ERRORS } from "../base/errors.ts";
+import { type Entry, type EntryOrLease, type Lease, NO_LEASE, type Store } from "../cache/store.ts";
 import type { Cutout } from "../inference/engine/engine.ts";
 import { newEntry } from "./entry.ts";
 import type { CutoutRequest } from "./request.ts";
@@ -91,11 +91,9 @@ export class MaskSource {
   }
 }
 
-const NO_LEASE: Lease = { release: () => Promise.resolve() };
-
 /** A lease that cannot be released expires. */
 async function release(lease: Lease, logger: Logger): Promise<void> {
   await lease.release().catch((error) => {
-    logger.warn("a lease was not released: {error}", { error: error instanceof Error ? error.message : String(error) });
+    logger.warn("a lease was not released: {error}", { error: messageOf(error) });
   });
 }

@@ -1,5 +1,6 @@
 import type { Context, Env, Hono, MiddlewareHandler } from "hono";
 import { expandIPv6 } from "hono/utils/ipaddr";
+import { splitList } from "../base/comma_list.ts";
 import { findToken, type SecretToken, tokenOf } from "./auth.ts";
 import { HttpError } from "./errors.ts";
 import type { RateLimiter, Verdict } from "./rate_limit.ts";
@@ -89,8 +90,7 @@ function clientNetwork(c: Context<HttpEnv>, trustedProxies: number): string {
 function clientAddress(c: Context<HttpEnv>, trustedProxies: number): string {
   const peer = c.env?.remoteAddr?.hostname ?? "unknown";
   if (trustedProxies === 0) return peer;
-  const entries = (c.req.header("X-Forwarded-For") ?? "").split(",").map((entry) => entry.trim()).filter(Boolean);
-  const hops = [...entries, peer];
+  const hops = [...splitList(c.req.header("X-Forwarded-For") ?? ""), peer];
   const claimed = hops[Math.max(0, hops.length - 1 - trustedProxies)];
   // Some proxies add the port: 192.0.2.1:4711, [2001:db8::1]:4711.
   return (/^\[([^\]]+)\](?::\d+)?$/.exec(claimed)?.[1] ?? claimed.replace(/^([\d.]+):\d+$/, "$1")).slice(0, 64);

@@ -10,7 +10,7 @@ export type Outcome = "good" | ImageErrorCode;
 
 export interface HostileFile {
   readonly name: string;
-  /** RenderResult when it is asked for: some are large. */
+  /** Made when it is asked for: some are large. */
   readonly make: () => Bytes | Promise<Bytes>;
   readonly outcomes: readonly Outcome[];
   /** Whether the model shall see it. */

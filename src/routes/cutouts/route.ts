@@ -1,5 +1,6 @@
 import { create as contentDisposition } from "content-disposition";
 import { Hono } from "hono";
+import { splitList } from "../../base/comma_list.ts";
 import type { CutoutResult } from "../../cutouts/request.ts";
 import type { CutoutService } from "../../cutouts/service.ts";
 import type { BodyReader } from "../../http/body.ts";
@@ -97,7 +98,7 @@ function locationOf({ image }: CutoutResult, { format, ...options }: Options): s
 const LENIENT = "handling=lenient";
 
 function isLenient(prefer: string | undefined): boolean {
-  return prefer?.split(",").some((preference) => preference.trim().toLowerCase() === LENIENT) ?? false;
+  return splitList(prefer ?? "").some((preference) => preference.toLowerCase() === LENIENT);
 }
 
 /** `photo.jpg` becomes `photo.png`. The name of a URL is the last part of its path. */

@@ -1,3 +1,4 @@
+import { messageOf } from "../../base/errors.ts";
 import type { Logger } from "@logtape/logtape";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Engine } from "../../inference/engine/engine.ts";
@@ -40,7 +41,7 @@ export class Readiness {
       } catch (error) {
         // The engine's workers have been terminated.
         if (this.#stopping) return;
-        const message = error instanceof Error ? error.message : String(error);
+        const message = messageOf(error);
         this.#failure = `the model's first run failed: ${message}`;
         const next = attempt === attempts ? "not ready until a request has made it run" : "trying again";
         logger.error("the model's first run failed, {next}: {error}", { next, error: message });
