@@ -134,12 +134,21 @@ function page(sections: readonly string[]): string {
   const { date, cutcache, deno, os, processor, cores, memoryGb } = machine();
   return [
     "# Benchmarks",
-    "Written by `deno task bench --write-docs`; `deno task bench` repeats it on any machine (as root on Debian or " +
-    "Ubuntu it installs redis-server where it is missing). Nothing here is typed by hand. Times differ by a third from " +
-    "machine to machine and from hour to hour on a shared one.",
+    "`deno task bench --write-docs` writes this page; nothing is edited by hand. `deno task bench` repeats the " +
+    "measurements on any machine (as root on Debian or Ubuntu it installs redis-server if it is missing), and `deno task " +
+    "bench --help` lists the other benches. Times differ by a third between machines, and between hours on a shared " +
+    "machine.",
     `${date}, Cutcache ${cutcache}, Deno ${deno}, ${os}, ${processor}, ${cores} cores, ${memoryGb} GiB.`,
     ...sections,
-  ].join("\n\n") + "\n";
+  ].join("\n\n").split("\n").map(wrapped).join("\n") + "\n";
+}
+
+const LINE_WIDTH = 120;
+
+/** Prose in lines of this width; tables and headings as they are. */
+function wrapped(line: string): string {
+  if (/^[|#]/.test(line)) return line;
+  return line.replaceAll(new RegExp(`(.{1,${LINE_WIDTH}})(?: |$)`, "g"), "$1\n").trimEnd();
 }
 
 let parsed: ReturnType<typeof parse>;
@@ -161,10 +170,7 @@ if (parsed.help) {
     if (!parsed.json) console.log(`\n${sections.at(-1)}\n`);
   }
   if (parsed.json) console.log(JSON.stringify({ machine: machine(), results }, undefined, 2));
-  if (parsed.writeDocs) {
-    await Deno.writeTextFile(DOCS, page(sections));
-    await new Deno.Command(Deno.execPath(), { args: ["fmt", "--quiet", DOCS.pathname] }).output();
-  }
+  if (parsed.writeDocs) await Deno.writeTextFile(DOCS, page(sections));
 }
 // Not by itself: an engine that was closed leaves threads that wait, and Deno ends none of those.
 Deno.exit(0);

@@ -134,54 +134,59 @@ const flag = z.union([z.boolean(), z.stringbool(flagWords).meta({ enum: [...flag
 /** How a cutout is made of an image and its mask. Every route parses its own parameters into this. */
 export const renderOptionsSchema = z.strictObject({
   format: z.enum(["png", "webp", "jpeg", "zip", "auto"]).default("png").describe(
-    "Of the file. JPEG knows no transparency: it is put on `background`, white where that is not given. `zip` holds the " +
-      "colours as `color.jpg` and alpha as `alpha.png`; `auto` is PNG where anything is transparent, else JPEG.",
+    "Format of the result. JPEG has no transparency, so the cutout is placed on `background`, or on white. `zip` holds " +
+      "`color.jpg` and `alpha.png`. `auto` is PNG if anything is transparent, else JPEG.",
   ),
-  quality: number(1, 100).default(90).describe("Of WebP and JPEG (in `zip` too); WebP at 100 is lossless."),
+  quality: number(1, 100).default(90).describe("Quality of WebP and JPEG, also in `zip`; WebP at 100 is lossless."),
   background: colourSchema.optional().meta({
-    description: "What the subject is put on: a CSS colour; transparent where it is not given.",
+    description: "CSS colour behind the subject; transparent by default.",
     example: "rgb(0 0 0 / 50%)",
   }),
   background_image: z.string().toLowerCase().regex(/^[\da-f]{64}$/, "is not a SHA-256 digest").optional().describe(
-    "The picture that the subject is put on, by the SHA-256 of its file, which comes with the image.",
+    "SHA-256 of a picture to put behind the subject, filling the result; its file is sent with the image.",
   ),
   size: boundsSchema.optional().meta({
-    description: "What the result is shrunk to fit into: `800x600`, `800x`, `x600` (pixels) or `0.25MP`.",
+    description: "Largest size of the result, which is shrunk to fit: `800x600`, `800x`, `x600` (pixels) or `0.25MP`.",
     example: "800x600",
   }),
   upscale: flag.default(false).describe("Whether a smaller result is enlarged to `size`."),
-  crop: flag.default(false).describe("Whether the result is cut to the subject."),
+  crop: flag.default(false).describe("Whether the result is cropped to the subject."),
   margin: marginSchema.optional().meta({
-    description: "Around the subject, with `crop`: `20px`, or `10%` of its larger side; up to four, as in CSS.",
+    description:
+      "Space around the subject if `crop` is set, up to the edge of the image: `20px`, or `10%` of the subject's larger " +
+      "side; up to four values, as in CSS.",
     example: "10%",
   }),
   roi: regionSchema.optional().meta({
-    description: "Outside of it nothing belongs to the subject: two corners, in pixels or percent of the image.",
+    description:
+      "Region of interest, outside of which nothing belongs to the subject: `x1 y1 x2 y2`, in `px` or `%` of the image.",
     example: "0% 0% 50% 100%",
   }),
   scale: scaleSchema.optional().meta({
-    description: "How much of the image the subject takes up, in width or height, whichever is more.",
+    description:
+      "How much of the image the subject fills, in width or height, whichever is more: `10%` to `100%`, or `original`.",
     example: "80%",
   }),
   position: positionSchema.optional().meta({
     description:
-      "Where the subject is put: `original`, `center`, `20%` or `20% 80%`; the middle by default with `scale`.",
+      "Where to put the subject: `original`, `center`, `20%` or `20% 80%` (0% is left or top, 100% is right or bottom); " +
+      "defaults to `center` if `scale` is set, else to `original`.",
     example: "center",
   }),
-  channels: z.enum(["rgba", "alpha"]).default("rgba").describe("`alpha`: the mask alone, as a grayscale image."),
+  channels: z.enum(["rgba", "alpha"]).default("rgba").describe("`alpha` returns the mask alone, as a grayscale image."),
   smooth: flag.default(false).describe(
-    "Takes specks and hairs off the mask and makes its edge smooth and hard, as rembg's post-processing does: opened, " +
-      "blurred (σ = 2 pixels of the input) and cut in the middle.",
+    "Removes specks and hairs from the mask and makes its edge smooth and hard, as rembg's post-processing does: " +
+      "opening, blur (σ = 2 pixels of the input), threshold in the middle.",
   ),
   threshold: number(1, 255).pipe(z.int()).optional()
-    .describe("Alpha at and above this becomes opaque, below it transparent."),
+    .describe("Alpha at or above this becomes opaque, below it transparent."),
   feather: number(0, 100).default(0)
-    .describe("Softens the edge: the standard deviation of a Gaussian, in pixels of the input."),
+    .describe("Softens the edge: standard deviation of a Gaussian, in pixels of the input."),
   solid: flag.default(false).describe(
-    "Whether only the subject's edge may be translucent: what is translucent within it becomes opaque.",
+    "Whether only the subject's edge may be translucent; translucent areas inside it become opaque.",
   ),
   refine: flag.default(false)
-    .describe("Moves the mask's edge to where the image has it, and takes the old background's colour out of it."),
+    .describe("Moves the mask's edge to the edge in the image, and removes the old background's colour from it."),
 }).transform((given) => {
   const channels = given.format === "zip" ? "rgba" : given.channels;
   const alphaOnly = channels === "alpha";
