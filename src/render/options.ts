@@ -159,7 +159,8 @@ export const renderOptionsSchema = z.strictObject({
   }),
   roi: regionSchema.optional().meta({
     description:
-      "Region of interest, outside of which nothing belongs to the subject: `x1 y1 x2 y2`, in `px` or `%` of the image.",
+      "Region of interest; nothing outside it belongs to the subject: `x1 y1 x2 y2`, in `px` or `%` of the image; defaults " +
+      "to the whole image.",
     example: "0% 0% 50% 100%",
   }),
   scale: scaleSchema.optional().meta({
