@@ -16,7 +16,7 @@ const SIZES = [
 
 export const batch: Bench = {
   name: "batch",
-  summary: "`deno task request` on a folder in which each image lies twice, against the engine alone",
+  summary: "`deno task request` on a folder that has each image twice, compared with the engine alone",
   duration: "3 min",
   options: [{ name: "files", summary: "how many files", fallback: 200 }],
 
@@ -35,7 +35,7 @@ export const batch: Bench = {
       const { elapsedMs, inferences, peak } = await client(folder, files);
       return [{
         caption: `${files} files of 0.3 to 0.7 megapixels, ${distinct} of them different, ${CONCURRENCY} at a time. ` +
-          "The engine alone is given the different ones in its own process, without HTTP, cache or files.",
+          "The engine alone gets the different ones in its own process, without HTTP, cache or files.",
         rows: [
           {
             what: "engine alone",

@@ -20,7 +20,7 @@ const WARM_UP_MS = 1000;
 
 export const fleet: Bench = {
   name: "fleet",
-  summary: "hits/s and inferences of 1, 2 and 3 instances on one Redis, and whether an image is inferred twice",
+  summary: "hits per second and inferences of 1, 2 and 3 instances on one Redis",
   duration: "2 min",
   options: [
     { name: "seconds", summary: "how long hits are measured", fallback: 4 },
@@ -37,12 +37,11 @@ export const fleet: Bench = {
       rows.push(await measure(instances, count, milliseconds));
     }
     return [{
-      caption:
-        `Instances on one Redis, each started anew with an empty cache. Each of ${count} new photographs is sent ` +
-        `${REQUESTS_PER_IMAGE} times at once, by turns to each instance, ${IMAGES_PER_INSTANCE} photographs for each ` +
-        "instance at a time; duplicates are inferences beyond one for each. Hits are memory hits of `/predict`, over " +
-        `${CONNECTIONS_PER_INSTANCE} connections to each instance. Instances, Redis, its gateway and the load share ` +
-        "this machine's cores: where these are all in use, more instances do not make more of them.",
+      caption: `New instances on one Redis with an empty cache. Each of ${count} new photographs is sent ` +
+        `${REQUESTS_PER_IMAGE} times at once, in turn to each instance, ${IMAGES_PER_INSTANCE} photographs per instance ` +
+        "at a time. Duplicates are inferences beyond one per photograph. Hits are memory hits of `/predict`, over " +
+        `${CONNECTIONS_PER_INSTANCE} connections per instance. Instances, Redis, its gateway and the load generator ` +
+        "share the cores of one machine, so once all cores are busy, more instances do not help.",
       rows,
     }];
   },

@@ -20,7 +20,7 @@ const TURNS = 5;
 
 export const hits: Bench = {
   name: "hits",
-  summary: "requests/s and latency of hits in memory, SQLite and Redis, of known masks and of 304s",
+  summary: "throughput and latency of hits in memory, SQLite and Redis, of mask hits and of 304",
   duration: "3 min",
   options: [{ name: "seconds", summary: "how long each is measured", fallback: 4 }],
 
@@ -78,7 +78,9 @@ export const hits: Bench = {
     return [{
       caption:
         `A JPEG of ${kilobytes(image.length)} (1000×667) to \`/predict\`: ${kilobytes(predict.length)} of JSON ` +
-        `in, ${kilobytes(answerBytes)} out; 304 by \`GET /cutouts/{sha256}\`. The load comes from another process on ` +
+        `in, ${
+          kilobytes(answerBytes)
+        } out; 304 from \`GET /cutouts/{sha256}\`. The load generator is another process on ` +
         "the same cores.",
       rows,
     }];

@@ -15,7 +15,7 @@ const STAGES = ["hash", "cache", "decode", "infer", "render", "encode"] as const
 
 export const misses: Bench = {
   name: "misses",
-  summary: "what a miss costs by image size, stage by stage",
+  summary: "time of a miss by image size and stage",
   duration: "1 min",
   options: [{ name: "misses", summary: "how many of each size", fallback: 9 }],
 
@@ -41,8 +41,8 @@ export const misses: Bench = {
       });
     }
     return [{
-      caption: `\`POST /cutouts\`, one at a time; medians of ${count}, in milliseconds. The stages are the server's ` +
-        "own (`Server-Timing`); what they leave of the whole is HTTP and the way between threads.",
+      caption: `\`POST /cutouts\`, one at a time; medians of ${count}, in milliseconds. The stages are from ` +
+        "`Server-Timing`; the rest is HTTP and communication between threads.",
       rows,
     }];
   },

@@ -23,7 +23,7 @@ const SIZES: Size[] = [
 
 export const soak: Bench = {
   name: "soak",
-  summary: "whether memory grows over many misses of up to 2 megapixels, with default settings",
+  summary: "memory over many misses of up to 2 megapixels, with default settings",
   duration: "10 min",
   options: [{ name: "misses", summary: "how many", fallback: 550 }],
 
@@ -58,7 +58,7 @@ export const soak: Bench = {
       caption:
         `${misses} misses of 0.3 to 2 megapixels, ${CONCURRENCY} at a time, with default settings. A figure after ` +
         `misses is the median over the last ${MISSES_PER_ROW} of them; steady is the median of the second half. The ` +
-        "`deno task` around the server is not counted.",
+        "surrounding `deno task` is not counted.",
       rows: [{
         "ready (MB)": megabytes(ready),
         [`after ${early.misses} (MB)`]: megabytes(early.rss),

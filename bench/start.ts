@@ -5,7 +5,7 @@ import { percentile } from "./measure.ts";
 
 export const start: Bench = {
   name: "start",
-  summary: "from `deno task start` to the first cutout, and to a server that is ready",
+  summary: "time from `deno task start` to the first cutout and to readiness",
   duration: "30 s",
   options: [{ name: "starts", summary: "how many", fallback: 7 }],
 
@@ -26,13 +26,13 @@ export const start: Bench = {
     }
     const row = (until: string, times: number[]) => ({
       until,
-      "least (ms)": Math.round(Math.min(...times)),
+      "min (ms)": Math.round(Math.min(...times)),
       "median (ms)": Math.round(percentile(times, 0.5)),
-      "most (ms)": Math.round(Math.max(...times)),
+      "max (ms)": Math.round(Math.max(...times)),
     });
     return [{
-      caption: `${count} starts with an empty cache; the image (451×300) is sent every 10 ms until it is answered.`,
-      rows: [row("the first cutout is there", answered), row("/readyz says so", ready)],
+      caption: `${count} starts with an empty cache; an image (451×300) is sent every 10 ms until there is an answer.`,
+      rows: [row("first cutout", answered), row("`/readyz` is 200", ready)],
     }];
   },
 };

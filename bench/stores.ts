@@ -21,7 +21,7 @@ const DAY_SECONDS = 86_400;
 
 export const stores: Bench = {
   name: "stores",
-  summary: "what one more image costs in each store: bytes kept, time to write and to read",
+  summary: "space and time that an image takes in each store",
   duration: "20 s",
   options: [{ name: "images", summary: "how many are added", fallback: 200 }],
 
@@ -59,7 +59,7 @@ export const stores: Bench = {
     await client.close();
     return [{
       caption: `${images} images, each a mask of ${MASK_BYTES / 1000} KB and a cutout of ${CUTOUT_BYTES / 1000} KB. ` +
-        "Redis holds base64 text, which is a third longer; the time is that of one entry of the cutout's size.",
+        "Redis stores base64, which is a third longer. Times are for one entry of the cutout's size.",
       rows,
     }];
   },

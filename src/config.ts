@@ -51,7 +51,7 @@ export const settings = z.object({
     "Whether each read restarts `CACHE_TTL_SECONDS`: `true` or `false`.",
   ),
   CACHE_LOCAL_TTL_SECONDS: integer(1).default(60).describe(
-    "How long memory serves a result before it asks the durable store again, in seconds; other instances notice a deletion within this time.",
+    "How long memory serves a result before the durable store is asked again, in seconds; other instances notice a deletion within this time.",
   ),
   CACHE_LEASE_MS: integer(100).default(5000).describe(
     "How long other instances wait for one that died during an inference, in milliseconds (Redis only).",
@@ -80,7 +80,7 @@ export const settings = z.object({
   UPSTASH_REDIS_REST_TOKEN: z.string().optional().describe("Token for `UPSTASH_REDIS_REST_URL`."),
   CDN_PURGE_URL: z.union([z.literal("off"), z.url({ protocol: /^https?$/ })], "is neither an http(s) URL nor `off`")
     .default("http://cache.localhost/invalidate/http").describe(
-      'URL that receives `{"tags": […]}` when the cache is deleted, to purge a CDN; the default is Deno Deploy\'s and has no effect elsewhere; `off` disables it.',
+      'URL that receives `{"tags": […]}` when cached results are deleted, to purge a CDN; the default is Deno Deploy\'s and has no effect elsewhere; `off` disables it.',
     ),
   MODEL: modelName.default("u2netp").describe(
     "Default model: `u2netp`, `u2netp-fast`, `u2netp-rank32`, or another one in `static/models/`.",
@@ -103,7 +103,7 @@ export const settings = z.object({
     "Number of inferences at a time; each holds the model and about 300 MB.",
   ),
   INFERENCE_TIMEOUT_MS: integer(1).default(30_000).describe(
-    "How long an image may be processed, in milliseconds, not counting its time in the queue; then the request gets 504 and the worker is replaced.",
+    "How long processing an image may take, in milliseconds, without its time in the queue; then the request gets 504 and the worker is replaced.",
   ),
   QUEUE_LIMIT: integer(1).default(100).describe(
     "Number of images that may wait; further requests get 503 with `Retry-After`.",
