@@ -149,7 +149,7 @@ export const settings = z.object({
     "Origins whose pages may use the API, separated by commas, such as `https://example.com`; `*` allows all. Pages of any origin may then embed the images.",
   ),
   ADMIN_TOKEN: token.optional().describe(
-    "Operator's token for `/cache` and, if `API_TOKENS` is set, for `/metrics`; without it, `/cache` can be read but not deleted.",
+    "Operator's token for `/cache` and, if `API_TOKENS` is set, for `/metrics`; without it, the cache can be listed but not deleted.",
   ),
   LOG_FORMAT: z.enum(["auto", "text", "json"]).default("auto").describe(
     "`text`, `json` (one object per line) or `auto` (text on a terminal, else JSON).",
