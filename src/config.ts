@@ -118,12 +118,9 @@ export const settings = z.object({
   ALLOW_IMAGE_URLS: z.stringbool().default(false).describe(
     "Whether requests may name an image by its URL on the public Internet, which the server then fetches: `true` or `false`.",
   ),
-  IMAGE_URL_NETWORKS: z.string().default("").transform((list) =>
-    list.split(",").map((item) => item.trim()).filter(Boolean)
-  )
-    .pipe(z.array(z.union([z.cidrv4(), z.cidrv6()], "is not a list of networks"))).describe(
-      "Networks of your own from which images may be fetched too, at any port, separated by commas, such as `10.1.0.0/16`; every client can then reach everything in them.",
-    ),
+  IMAGE_URL_NETWORKS: list().pipe(z.array(z.union([z.cidrv4(), z.cidrv6()], "is not a list of networks"))).describe(
+    "Networks of your own from which images may be fetched too, at any port, separated by commas, such as `10.1.0.0/16`; every client can then reach everything in them.",
+  ),
   IMAGE_URL_TIMEOUT_MS: integer(1).default(10_000).describe(
     "How long fetching an image may take, redirects included, in milliseconds; then the request gets 504.",
   ),

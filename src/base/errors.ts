@@ -12,7 +12,7 @@ export const errorCodes = {
   image_url_refused: { status: 403, title: "Image URL not allowed, for example because its address is not public" },
   not_found: { status: 404, title: "Not found" },
   not_cached: { status: 404, title: "No such cutout in the cache; post the image" },
-  method_not_allowed: { status: 405, title: "Method not allowed; `Allow` lists those that are" },
+  method_not_allowed: { status: 405, title: "Method not allowed; see `Allow`" },
   not_acceptable: { status: 406, title: "No format in `Accept` is supported" },
   body_timeout: { status: 408, title: "Request body took longer than `BODY_TIMEOUT_MS`" },
   body_too_large: { status: 413, title: "Request body larger than `MAX_BODY_BYTES`" },
