@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { splitList } from "./base/comma_list.ts";
 import { SecretToken } from "./http/auth.ts";
 
 /** A whole number in decimal digits. */
@@ -10,7 +11,7 @@ function integer(minimum: number, maximum = Number.MAX_SAFE_INTEGER) {
 
 /** A list, separated by commas; spaces around its items are ignored. */
 function list() {
-  return z.string().default("").transform((text) => text.split(",").map((part) => part.trim()).filter(Boolean));
+  return z.string().default("").transform(splitList);
 }
 
 /** Only the digest of a token is kept. */
