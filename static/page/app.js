@@ -1,12 +1,12 @@
 import { compare } from "./compare.js";
 import { addToGallery, markSelected, updateGallery } from "./gallery.js";
-import { takeIn } from "./intake.js";
-import { offerToKeep, showKeep } from "./keep.js";
+import { takeIn } from "./input.js";
+import { offerToKeep, showKeep } from "./export.js";
 import { currentOptions, watchOptions } from "./options.js";
-import { showOrigin } from "./origin.js";
+import { showOrigin } from "./provenance.js";
 import { Picture } from "./picture.js";
 import { useToken } from "./server.js";
-import { failureWords, phaseWords, sourceWords } from "./words.js";
+import { failureWords, phaseWords, sourceWords } from "./messages.js";
 
 const part = (id) => document.querySelector(`#${id}`);
 

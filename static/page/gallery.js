@@ -1,4 +1,4 @@
-import { phaseWords } from "./words.js";
+import { phaseWords } from "./messages.js";
 
 const section = document.querySelector("#session");
 const list = document.querySelector("#gallery");

@@ -1,4 +1,4 @@
-import { lanes } from "./lanes.js";
+import { lanes } from "./limits.js";
 import { find, send } from "./server.js";
 
 /*
@@ -10,7 +10,7 @@ const sending = lanes(3);
 
 /** A picture of this session, and the cutout of it. Tells `onChange` of each step. */
 export class Picture {
-  /** What is being done: see `phaseWords` in words.js. */
+  /** What is being done: see `phaseWords` in messages.js. */
   phase = { state: "queued" };
   /** The latest cutout: an `Answer`, with `url`, `wanted`, `sentBytes` and `elapsedMs`. */
   result;

@@ -1,4 +1,4 @@
-import { duration, sourceWords, stageWords } from "./words.js";
+import { duration, sourceWords, stageWords } from "./messages.js";
 
 const section = document.querySelector("#origin");
 const source = document.querySelector("#source");

@@ -1,4 +1,4 @@
-import { size } from "./words.js";
+import { size } from "./messages.js";
 
 const section = document.querySelector("#keep");
 const download = document.querySelector("#download");
