@@ -1,40 +1,41 @@
-import { size } from "./messages.js";
+import { formatBytes } from "./messages.js";
 
-const section = document.querySelector("#keep");
+const section = document.querySelector("#export");
 const download = document.querySelector("#download");
 const copy = document.querySelector("#copy");
 const sizeText = document.querySelector("#size");
 
 let shown;
 
-/** Offers the cutout for download and for the clipboard; `onCopied` is told how that went, in words. */
-export function offerToKeep(onCopied) {
-  // Browsers have it on secure pages only.
+/** Prepares the copy button. `onCopied` is called with a message for the user that says whether it worked. */
+export function setUpExport(onCopied) {
+  // Browsers offer the clipboard on secure pages only.
   copy.hidden = navigator.clipboard?.write === undefined;
   copy.addEventListener("click", async () => {
     try {
-      // Given as a promise: Safari forgets that the user pressed a button while anything is waited for.
-      await navigator.clipboard.write([new ClipboardItem({ "image/png": asPng(shown.result.file) })]);
-      onCopied("Copied the cutout to the clipboard.");
+      // Pass a promise: if the code awaited it first, Safari would forget that the user pressed a button.
+      await navigator.clipboard.write([new ClipboardItem({ "image/png": toPng(shown.result.file) })]);
+      onCopied("Cutout copied to the clipboard.");
     } catch {
-      onCopied("The browser did not allow copying. Download the cutout instead.");
+      onCopied("The cutout could not be copied. Download it instead.");
     }
   });
 }
 
-export function showKeep(picture) {
+/** Shows the download link, the copy button and the file size once the picture has a cutout. */
+export function showExport(picture) {
   shown = picture;
   const { name, result } = picture;
   section.hidden = result === undefined;
   if (result === undefined) return;
   const extension = result.file.type.split("/")[1];
   download.href = result.url;
-  download.download = `${name.replace(/\.[^.]*$/, "") || "picture"}-cutout.${extension}`;
-  sizeText.textContent = `${extension.toUpperCase()}, ${size(result.file.size)}`;
+  download.download = `${name.replace(/\.[^.]*$/, "") || "image"}-cutout.${extension}`;
+  sizeText.textContent = `${extension.toUpperCase()}, ${formatBytes(result.file.size)}`;
 }
 
-/** The only format of pictures that every clipboard takes. */
-async function asPng(file) {
+/** PNG is the only image format that every clipboard accepts. */
+async function toPng(file) {
   if (file.type === "image/png") return file;
   const bitmap = await createImageBitmap(file);
   const canvas = document.createElement("canvas");

@@ -1,77 +1,82 @@
-import { canFilm, takePicture } from "./camera.js";
+import { canUseCamera, takePhoto } from "./camera.js";
 
 const chooseButton = document.querySelector("#choose");
-const takeButton = document.querySelector("#take");
-const files = document.querySelector("#files");
-const shot = document.querySelector("#shot");
+const photoButton = document.querySelector("#take-photo");
+const fileInput = document.querySelector("#files");
+const captureInput = document.querySelector("#capture");
 
-/** Takes in pictures that are dropped, pasted, chosen or taken. `onNothing` is told why where something else came. */
-export function takeIn(onFiles, onNothing) {
-  chooseButton.addEventListener("click", () => files.click());
-  for (const input of [files, shot]) {
+/**
+ * Accepts images that are dropped, pasted, chosen or photographed.
+ * @param {(files: File[]) => void} onFiles
+ * @param {(message: string) => void} onRejected called with a message for the user if there was no file.
+ */
+export function setUpInput(onFiles, onRejected) {
+  chooseButton.addEventListener("click", () => fileInput.click());
+  for (const input of [fileInput, captureInput]) {
     input.addEventListener("change", () => {
       if (input.files.length > 0) onFiles([...input.files]);
-      // So that the same file can be chosen again.
+      // Otherwise choosing the same file again would fire no event.
       input.value = "";
     });
   }
-  prepareCamera(onFiles, onNothing);
-  takeDrops(onFiles, onNothing);
+  setUpCamera(onFiles, onRejected);
+  setUpDrop(onFiles, onRejected);
   addEventListener("paste", ({ clipboardData, target }) => {
     if (target.matches?.('input[type="password"]')) return;
     const pasted = [...clipboardData.files];
-    if (pasted.length > 0) onFiles(pasted.map(named));
-    else onNothing("There is no picture in the clipboard. Copy a picture first.");
+    if (pasted.length > 0) onFiles(pasted.map(withDistinctName));
+    else onRejected("The clipboard contains no image. Copy an image, then paste it here.");
   });
 }
 
-function prepareCamera(onFiles, onNothing) {
-  // A phone's own camera application is better than a video on a page.
+function setUpCamera(onFiles, onRejected) {
+  // A phone's own camera app is better than a video on a page.
   const phone = matchMedia("(pointer: coarse)").matches;
-  takeButton.hidden = !phone && !canFilm();
-  let filming = false;
-  takeButton.addEventListener("click", async () => {
-    if (phone) return shot.click();
-    // Such as a second press while the browser still asks whether the camera may be used.
-    if (filming) return;
-    filming = true;
+  photoButton.hidden = !phone && !canUseCamera();
+  let open = false;
+  photoButton.addEventListener("click", async () => {
+    if (phone) return captureInput.click();
+    // The button can be pressed again while the browser asks for permission.
+    if (open) return;
+    open = true;
     try {
-      const picture = await takePicture();
-      if (picture !== undefined) onFiles([picture]);
+      const photo = await takePhoto();
+      if (photo !== undefined) onFiles([photo]);
     } catch {
-      onNothing("The camera cannot be used. Allow it in the browser's settings, or choose a file.");
+      onRejected("The camera is not available. Allow access to it in your browser's settings, or choose an image.");
     } finally {
-      filming = false;
+      open = false;
     }
   });
 }
 
-function takeDrops(onFiles, onNothing) {
+function setUpDrop(onFiles, onRejected) {
+  // Every element under the pointer fires its own events, so count entries against exits.
   let depth = 0;
-  const hover = (change) => {
+  const changeDepth = (change) => {
     depth = Math.max(0, depth + change);
-    document.body.classList.toggle("over", depth > 0);
+    document.body.classList.toggle("dragging", depth > 0);
   };
-  addEventListener("dragenter", () => hover(1));
-  addEventListener("dragleave", () => hover(-1));
-  // A field for a file takes what is dropped on it.
-  const isField = ({ target }) => target.matches?.('input[type="file"]');
-  addEventListener("dragover", (event) => isField(event) || event.preventDefault());
+  addEventListener("dragenter", () => changeDepth(1));
+  addEventListener("dragleave", () => changeDepth(-1));
+  // The browser's own handling puts a dropped file into a file field.
+  const isFileField = ({ target }) => target.matches?.('input[type="file"]');
+  addEventListener("dragover", (event) => isFileField(event) || event.preventDefault());
   addEventListener("drop", (event) => {
-    hover(-depth);
-    if (isField(event)) return;
+    changeDepth(-depth);
+    if (isFileField(event)) return;
     event.preventDefault();
     const dropped = [...event.dataTransfer.files];
     if (dropped.length > 0) onFiles(dropped);
-    else onNothing("That was no file. Save the picture first, then drop the file.");
+    else onRejected("You did not drop a file. Save the image to your device, then drop that file here.");
   });
 }
 
-/** What is pasted is always called image.png. */
-function named(file, index) {
+/** Browsers call every pasted image `image.png`. */
+function withDistinctName(file, index) {
+  if (file.name && file.name !== "image.png") return file;
   const time = new Date().toTimeString().slice(0, 8).replaceAll(":", "");
+  const suffix = index > 0 ? `-${index}` : "";
   const extension = file.type.split("/")[1] ?? "png";
-  return file.name && file.name !== "image.png"
-    ? file
-    : new File([file], `pasted-${time}${index > 0 ? `-${index}` : ""}.${extension}`, { type: file.type });
+  return new File([file], `pasted-${time}${suffix}.${extension}`, { type: file.type });
 }

@@ -1,40 +1,41 @@
 /**
- * Does at most `count` pieces of work at once; the others wait for their turn, in the order in which they came, and are
- * told their place in line whenever it changes: 1 is the next. Work that is given up leaves the line at once.
- * @returns {<T>(signal: AbortSignal, work: () => Promise<T>, onPlace?: (place: number) => void) => Promise<T>}
+ * Returns a function that runs at most `max` tasks at once. The others wait in the order in which they came and learn
+ * their position whenever it changes; 1 is next. A task whose signal aborts leaves the line at once.
+ * @returns {<T>(signal: AbortSignal, task: () => Promise<T>, onPosition?: (position: number) => void) => Promise<T>}
  */
-export function lanes(count) {
-  let free = count;
+export function concurrencyLimit(max) {
+  let free = max;
   const waiting = [];
-  const tellPlaces = (from = 0) => waiting.slice(from).forEach(({ onPlace }, i) => onPlace?.(from + i + 1));
+  const reportPositions = (from = 0) =>
+    waiting.slice(from).forEach(({ onPosition }, index) => onPosition?.(from + index + 1));
 
-  const turn = (signal, onPlace) => {
+  const waitForTurn = (signal, onPosition) => {
     signal.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers();
-    const place = { onPlace, begin: resolve };
-    waiting.push(place);
+    const entry = { onPosition, start: resolve };
+    waiting.push(entry);
     signal.addEventListener("abort", () => {
-      const index = waiting.indexOf(place);
+      const index = waiting.indexOf(entry);
       if (index === -1) return;
       waiting.splice(index, 1);
       reject(signal.reason);
-      tellPlaces(index);
+      reportPositions(index);
     }, { once: true });
-    tellPlaces(waiting.length - 1);
+    reportPositions(waiting.length - 1);
     return promise;
   };
 
-  return async (signal, work, onPlace) => {
-    if (free === 0) await turn(signal, onPlace);
+  return async function limited(signal, task, onPosition) {
+    if (free === 0) await waitForTurn(signal, onPosition);
     else free--;
     try {
       signal.throwIfAborted();
-      return await work();
+      return await task();
     } finally {
       const next = waiting.shift();
       if (next === undefined) free++;
-      else next.begin();
-      tellPlaces();
+      else next.start();
+      reportPositions();
     }
   };
 }

@@ -1,24 +1,22 @@
-import { Refusal, Unreachable } from "./server.js";
+import { NetworkError, ProblemError } from "./server.js";
 
-/** What is being done, in words. */
-export function phaseWords({ state, place, position, part }) {
+/** The step a picture is in, for the progress bar, its thumbnail and screen readers. */
+export function phaseMessage({ state, position, fraction }) {
   switch (state) {
     case "queued":
-      if (place === undefined) return "Waiting for the pictures before it";
-      return `Waiting, ${place === 1 ? "next" : ordinal(place)} of your pictures to be sent`;
+      return position === undefined ? "Waiting for your other images" : `Waiting to upload, ${placeInLine(position)}`;
     case "hashing":
-      return "Reading the picture";
-    case "asking":
-      return "Asking whether the server knows it";
+      return "Reading the image";
+    case "looking-up":
+      return "Checking the cache";
     case "uploading":
-      return `Uploading, ${Math.round(100 * part)} %`;
+      return `Uploading, ${Math.round(100 * fraction)}%`;
     case "waiting":
-      if (position === undefined) return "Waiting for the server";
-      return position === 1 ? "Waiting, next in line" : `Waiting, ${ordinal(position)} in line`;
+      return position === undefined ? "Waiting for the server" : `Waiting for the server, ${placeInLine(position)}`;
     case "inferring":
       return "Finding the subject";
     case "rendering":
-      return "Making the file";
+      return "Creating the file";
     case "done":
       return "Done";
     case "failed":
@@ -28,104 +26,112 @@ export function phaseWords({ state, place, position, part }) {
 
 const FORMATS = "JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF";
 
-/** What to do about an error of the API, by its code (`wrong_token` is our own); the rest is in the server's own words. */
+/** Title and advice for each error code of the API that users can act on. `wrong_token` exists only here. */
 const ADVICE = {
-  invalid_image: ["This is no picture that can be read", `Choose a picture: ${FORMATS}.`],
+  invalid_image: ["The file is not an image, or it is damaged", `Choose a ${FORMATS} image.`],
   unsupported_format: [
-    "Pictures of this format cannot be read",
-    `Save it as one of ${FORMATS}, then choose that. Phones that take HEIC pictures can share them as JPEG.`,
+    "This image format is not supported",
+    `Save the image as ${FORMATS}, then choose that file. Phones can share HEIC photos as JPEG.`,
   ],
-  no_image: ["The file is empty", "Choose another one."],
-  body_too_large: ["The picture is too large to send", "Make it smaller, then choose it again."],
-  image_too_large: ["The picture has too many pixels", "Make it smaller, then choose it again."],
-  invalid_background: ["The background picture cannot be read", `Choose another background: ${FORMATS}.`],
-  body_timeout: ["The upload took too long", "Try again, or on a faster connection."],
-  incomplete_body: ["The upload broke off", "Check the connection, then try again."],
-  unauthorized: ["This server wants an access token", "Enter the one that its operator gave you."],
-  wrong_token: ["This server does not take that token", "Compare it with the one that its operator gave you."],
-  rate_limited: ["That was more than this server allows", "Try again later."],
-  queue_full: ["The server has too many pictures to work on", "Try again later."],
-  too_much_pending: ["The server has too many pictures to work on", "Try again later."],
-  deadline_exceeded: ["The picture took too long", "Try again; a smaller one is quicker."],
+  no_image: ["The file is empty", "Choose another file."],
+  body_too_large: ["The image is too large to upload", "Resize or compress it, then choose it again."],
+  image_too_large: ["The image has too many pixels", "Resize it, then choose it again."],
+  invalid_background: ["The background image cannot be read", `Choose a ${FORMATS} image as the background.`],
+  body_timeout: ["The upload took too long", "Try again, or use a faster connection."],
+  incomplete_body: ["The upload was interrupted", "Check your connection, then try again."],
+  unauthorized: ["This server requires an access token", "Enter the token you received from its administrator."],
+  wrong_token: ["The access token is not accepted", "Check the token, or ask the administrator for a new one."],
+  rate_limited: ["You have sent too many requests", "Try again later."],
+  queue_full: ["The server is busy", "Try again later."],
+  too_much_pending: ["The server is busy", "Try again later."],
+  deadline_exceeded: ["Processing the image took too long", "Try again, or use a smaller image."],
   closed: ["The server is shutting down", "Try again in a moment."],
 };
 
-/** What has gone wrong and what to do about it. `again`: whether the same may work another time. */
-export function failureWords(error) {
-  if (error instanceof Unreachable) {
+/**
+ * What went wrong and what the user can do.
+ * @returns {{title: string, advice: string, detail: string, canRetry: boolean}} `canRetry` is true if the same request
+ *   may succeed later.
+ */
+export function failureMessage(error) {
+  if (error instanceof NetworkError) {
     return {
       title: navigator.onLine ? "The server cannot be reached" : "You are offline",
-      advice: "Check the connection, then try again.",
+      advice: "Check your connection, then try again.",
       detail: "",
-      again: true,
+      canRetry: true,
     };
   }
-  if (!(error instanceof Refusal)) {
-    // Such as a file that was removed after it was chosen.
-    return { title: "The file cannot be read", advice: "Choose it again.", detail: error.message, again: true };
+  if (!(error instanceof ProblemError)) {
+    // Reading fails, for example, if the file was deleted after it was chosen.
+    return { title: "The file cannot be read", advice: "Choose it again.", detail: error.message, canRetry: true };
   }
   const { status, code, tokenSent, retrySeconds, requestId, message } = error;
   const [title, advice] = ADVICE[tokenSent && code === "unauthorized" ? "wrong_token" : code] ??
     (status >= 500
-      ? [
-        "Something went wrong at the server",
-        `Try again. Its operator finds the cause under ${requestId ?? "the time"}.`,
-      ]
-      : ["The server did not take the picture", "Change what it names, then try again."]);
+      ? ["Something went wrong on the server", `Try again. ${supportAdvice(requestId)}`]
+      : ["The server rejected the request", "Change the options or choose another image."]);
   return {
     title,
-    advice: retrySeconds > 0 ? `Try again in ${seconds(retrySeconds)}.` : advice,
-    detail: `The server says: ${message.replaceAll(/\d+ bytes/g, (bytes) => size(parseInt(bytes)))}.`,
-    again: status >= 500 || [401, 408, 429].includes(status) || code === "incomplete_body",
+    advice: retrySeconds > 0 ? `Try again in ${formatSeconds(retrySeconds)}.` : advice,
+    // About tokens and limits, the server's message tells API clients what the advice tells people.
+    detail: [401, 429].includes(status) ? "" : `Server message: ${withReadableSizes(message)}.`,
+    canRetry: status >= 500 || [401, 408, 429].includes(status) || code === "incomplete_body",
   };
 }
 
-/** Where a cutout came from: a name, and what that means. */
-export function sourceWords({ source, sentBytes, elapsedMs }) {
-  const took = `${duration(elapsedMs)} in all`;
-  const sent = sentBytes === 0 ? "the picture was not uploaded" : `${size(sentBytes)} uploaded`;
-  const [name, meaning] = {
-    browser: ["Browser", "Your browser still had it"],
-    memory: ["Memory", "The server had it in memory"],
-    sqlite: ["SQLite", "The server had it on its disk"],
-    redis: ["Redis", "The servers had it in their Redis"],
-    mask: ["Mask", "The server knew the mask and only made the file"],
-    inference: ["Inference", "The model ran; from now on the server knows it"],
-  }[source] ?? [source, "The server had it"];
-  return { name, meaning: `${meaning}: ${took}, ${sent}.` };
+function withReadableSizes(message) {
+  return message.replaceAll(/\d+ bytes/g, (bytes) => formatBytes(parseInt(bytes)));
 }
 
-/** A stage of `Server-Timing`. */
-export function stageWords(name) {
-  return {
-    hash: "digest",
-    cache: "cache",
-    decode: "decode",
-    infer: "model",
-    render: "render",
-    encode: "encode",
-  }[name] ??
-    name;
+function supportAdvice(requestId) {
+  return requestId === undefined
+    ? "If it fails again, contact the server's administrator."
+    : `If it fails again, send the server's administrator this request ID: ${requestId}`;
 }
 
-/** Milliseconds, for people. */
-export function duration(ms) {
+/** Where a cutout came from: a name, and a text with an explanation, the time and the size of the upload. */
+export function provenanceMessage({ source, sentBytes, elapsedMs }) {
+  const [name, explanation] = {
+    browser: ["Browser", "Your browser still had this cutout."],
+    memory: ["Memory", "The server had this cutout in memory."],
+    sqlite: ["SQLite", "The server had this cutout on disk."],
+    redis: ["Redis", "The server found this cutout in Redis, its shared cache."],
+    mask: ["Mask", "The server reused the cached mask, so the model did not run."],
+    inference: ["Inference", "The model found the subject, and the result is now cached."],
+  }[source] ?? [source, "The server had this cutout in its cache."];
+  const sent = sentBytes === 0 ? "nothing" : formatBytes(sentBytes);
+  return { name, text: `${explanation} It took ${formatDuration(elapsedMs)}, with ${sent} uploaded.` };
+}
+
+/** The label of a stage in `Server-Timing`. */
+export function stageLabel(name) {
+  return name === "infer" ? "model" : name;
+}
+
+/** Milliseconds with a unit that suits them: `8.2 ms`, `2.7 s`. */
+export function formatDuration(ms) {
   if (ms >= 1000) return `${(ms / 1000).toFixed(1)} s`;
   return `${ms >= 10 ? Math.round(ms) : ms.toFixed(1)} ms`;
 }
 
-/** Bytes, for people. */
-export function size(bytes) {
+/** Bytes with a unit that suits them: `950 bytes`, `80 KB`, `2.1 MB`. */
+export function formatBytes(bytes) {
   if (bytes >= 1e6) return `${(bytes / 1e6).toFixed(1)} MB`;
   return bytes >= 1000 ? `${Math.round(bytes / 1000)} KB` : `${bytes} bytes`;
 }
 
-function seconds(count) {
-  if (count > 90) return `${Math.ceil(count / 60)} minutes`;
-  return count === 1 ? "a second" : `${count} seconds`;
+function formatSeconds(seconds) {
+  if (seconds > 90 * 60) return `${Math.ceil(seconds / 3600)} hours`;
+  if (seconds > 90) return `${Math.ceil(seconds / 60)} minutes`;
+  return seconds === 1 ? "1 second" : `${seconds} seconds`;
+}
+
+function placeInLine(position) {
+  return position === 1 ? "next in line" : `${ordinal(position)} in line`;
 }
 
 function ordinal(number) {
-  const ending = { one: "st", two: "nd", few: "rd" }[new Intl.PluralRules("en", { type: "ordinal" }).select(number)];
-  return `${number}${ending ?? "th"}`;
+  const suffixes = { one: "st", two: "nd", few: "rd" };
+  return `${number}${suffixes[new Intl.PluralRules("en", { type: "ordinal" }).select(number)] ?? "th"}`;
 }

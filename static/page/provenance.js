@@ -1,35 +1,38 @@
-import { duration, sourceWords, stageWords } from "./messages.js";
+import { formatDuration, provenanceMessage, stageLabel } from "./messages.js";
 
-const section = document.querySelector("#origin");
+const section = document.querySelector("#provenance");
 const source = document.querySelector("#source");
-const words = document.querySelector("#source-words");
+const sourceText = document.querySelector("#source-text");
 const timing = document.querySelector("#timing");
 const stages = document.querySelector("#stages");
 
-/** Shows where a cutout came from, and what the server spent its time on. */
-export function showOrigin(result) {
+/** Shows where a cutout came from and how the server spent its time on it. */
+export function showProvenance(result) {
   section.hidden = result === undefined;
   if (result === undefined) return;
-  const { name, meaning } = sourceWords(result);
+  const { name, text } = provenanceMessage(result);
   source.textContent = name;
-  source.dataset.source = result.source;
-  words.textContent = meaning;
-  // What the browser still had was made another time.
+  sourceText.textContent = text;
+  // A response from the browser's cache carries the timings of an earlier request.
   const shown = result.source === "browser" ? [] : result.stages;
   timing.hidden = stages.hidden = shown.length === 0;
-  timing.replaceChildren(...shown.map(({ name, ms }) => {
-    const bar = document.createElement("span");
-    bar.dataset.stage = name;
-    // Together less than 1, they would not fill the bar.
-    bar.style.flexGrow = 1000 * ms;
-    return bar;
-  }));
-  stages.replaceChildren(...shown.map(({ name, ms }) => {
-    const [entry, term, value] = ["div", "dt", "dd"].map((tag) => document.createElement(tag));
-    entry.dataset.stage = name;
-    term.textContent = stageWords(name);
-    value.textContent = duration(ms);
-    entry.append(term, value);
-    return entry;
-  }));
+  timing.replaceChildren(...shown.map(timingBar));
+  stages.replaceChildren(...shown.map(stageEntry));
+}
+
+function timingBar({ name, ms }) {
+  const bar = document.createElement("span");
+  bar.dataset.stage = name;
+  // Factors that add up to less than 1 would not fill the row.
+  bar.style.flexGrow = 1000 * ms;
+  return bar;
+}
+
+function stageEntry({ name, ms }) {
+  const [entry, term, value] = ["div", "dt", "dd"].map((tag) => document.createElement(tag));
+  entry.dataset.stage = name;
+  term.textContent = stageLabel(name);
+  value.textContent = formatDuration(ms);
+  entry.append(term, value);
+  return entry;
 }
