@@ -20,6 +20,13 @@ Deno.test("architecture › no room imports one that the map in CONTRIBUTING doe
   assert.deepEqual([...rooms].sort(), [...arrows.keys()].sort(), "every room is in the map");
 });
 
+Deno.test("architecture › inside inference, no folder imports one that its map does not allow", async () => {
+  const [sources, arrows] = await Promise.all([readSources("src/inference"), readArrows("rooms:inference")]);
+  const folderOf = (file: string) => file.split("/")[2];
+  assert.deepEqual(forbiddenImports(sources, arrows, folderOf), []);
+  assert.deepEqual([...new Set([...sources.keys()].map(folderOf))].sort(), [...arrows.keys()].sort());
+});
+
 Deno.test("architecture › no file, folder or room imports in a circle", async () => {
   const [sources, arrows] = await Promise.all([readSources(), readArrows()]);
   assert.equal(circleIn(graphOf(sources, (file) => file)), undefined);
@@ -58,10 +65,10 @@ Deno.test("architecture › a planted wrong import is found", async () => {
   ]);
 });
 
-/** The table between the markers in CONTRIBUTING.md: `| room | may import | … |`, rooms in backticks. */
-async function readArrows(): Promise<Arrows> {
+/** The table between two markers in CONTRIBUTING.md: `| room | may import | … |`, rooms in backticks. */
+async function readArrows(marker = "rooms"): Promise<Arrows> {
   const text = await Deno.readTextFile(new URL("CONTRIBUTING.md", ROOT));
-  const table = text.split("<!-- rooms -->")[1]?.split("<!-- /rooms -->")[0] ?? "";
+  const table = text.split(`<!-- ${marker} -->`)[1]?.split(`<!-- /${marker} -->`)[0] ?? "";
   const rows = table.split("\n").filter((line) => /^\| *`/.test(line)).map((line) => line.split("|").slice(1));
   const namesIn = (cell: string) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name);
   return new Map(rows.map(([room, mayImport]) => [namesIn(room)[0].split("/").at(-1)!, new Set(namesIn(mayImport))]));
@@ -88,10 +95,10 @@ function roomOf(file: string): string {
   return rest.length === 0 ? "process" : room;
 }
 
-function forbiddenImports(sources: Sources, arrows: Arrows): string[] {
+function forbiddenImports(sources: Sources, arrows: Arrows, room = roomOf): string[] {
   return [...sources].flatMap(([file, text]) =>
-    importsOf(file, text).flatMap((imported) => {
-      const [from, to] = [roomOf(file), roomOf(imported)];
+    importsOf(file, text).filter((imported) => sources.has(imported)).flatMap((imported) => {
+      const [from, to] = [room(file), room(imported)];
       if (from === to || arrows.get(from)?.has(to)) return [];
       return [`${file} imports ${imported}: ${from} may not import ${to}`];
     })
