@@ -1,3 +1,5 @@
+import { descendants, parentOf } from "../tests/support/processes.ts";
+
 /** The value below or at which a `share` (0 to 1) of the values lie, by nearest rank; NaN where there are none. */
 export function percentile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b);
@@ -37,12 +39,12 @@ export interface MemorySample {
 const SAMPLE_EVERY_MS = 50;
 
 /**
- * The resident memory of a server that this process has started, from `/proc`, for as long as it is in scope. What is
- * sampled is the process that runs `src/main.ts`, not the `deno task` that started it, which only waits.
+ * The resident memory of a server that this process has started, from `/proc`, for as long as it is in scope. It is that
+ * of the process that runs `src/main.ts`, without `deno task` and `tools/start.ts` around it, which only wait.
  */
 export class ServerMemory implements Disposable {
   readonly samples: MemorySample[] = [];
-  /** The resident memory of the `deno task` around the server, in bytes. */
+  /** The resident memory of `deno task` and `tools/start.ts` around the server, in bytes. */
   readonly launcherRss: number;
   readonly #pid: number;
   readonly #timer: ReturnType<typeof setInterval>;
@@ -50,11 +52,10 @@ export class ServerMemory implements Disposable {
 
   /** @throws {Error} where there is no `/proc`, or not exactly one such server. */
   constructor() {
-    const servers = descendants(Deno.pid).filter((pid) => commandLine(pid).includes("src/main.ts"));
-    const running = servers.filter((pid) => !commandLine(pid).includes("task"));
-    if (running.length !== 1) throw new Error(`${running.length} servers run below this process, expected one`);
-    this.#pid = running[0];
-    this.launcherRss = parentOf(this.#pid) === Deno.pid ? 0 : processMemory(parentOf(this.#pid)!).rss;
+    const servers = descendants(Deno.pid).filter(({ command }) => command.includes("src/main.ts"));
+    if (servers.length !== 1) throw new Error(`${servers.length} servers run below this process, expected one`);
+    this.#pid = servers[0].pid;
+    this.launcherRss = sumOf(ancestors(this.#pid, Deno.pid).map((pid) => processMemory(pid).rss));
     this.#sample();
     this.#timer = setInterval(() => this.#sample(), SAMPLE_EVERY_MS);
   }
@@ -92,24 +93,12 @@ export function processMemory(pid: number): { rss: number; peak: number } {
   return { rss: field("VmRSS"), peak: field("VmHWM") };
 }
 
-function commandLine(pid: number): string[] {
-  return Deno.readTextFileSync(`/proc/${pid}/cmdline`).split("\0");
+/** The processes between a process and one that it descends from. */
+function ancestors(pid: number, upTo: number): number[] {
+  const parent = parentOf(pid);
+  return parent === undefined || parent === upTo ? [] : [parent, ...ancestors(parent, upTo)];
 }
 
-/** The fourth field of proc_pid_stat(5); the second, a name in parentheses, may hold anything. */
-function parentOf(pid: number): number | undefined {
-  try {
-    const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
-    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
-  } catch {
-    return undefined; // has ended meanwhile
-  }
-}
-
-/** Children of a process, their children, and so on. */
-function descendants(ancestor: number): number[] {
-  const pids = [...Deno.readDirSync("/proc")].map(({ name }) => Number(name)).filter((pid) => pid > 0);
-  const parents = new Map(pids.map((pid) => [pid, parentOf(pid)]));
-  const below = (pid: number): number[] => pids.filter((p) => parents.get(p) === pid).flatMap((p) => [p, ...below(p)]);
-  return below(ancestor);
+function sumOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0);
 }

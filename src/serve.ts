@@ -28,6 +28,9 @@ const WARM_UP_AFTER_MS = 200;
 
 const CDN_PURGE_TIMEOUT_MS = 2000;
 
+/** One Ctrl+C arrives several times: from the terminal, and passed on by `deno task` and `tools/start.ts`. */
+const REPEATED_SIGNAL_MS = 1000;
+
 export interface ServeOptions {
   config: Config;
   /** All models that a request can name. The first is the default. */
@@ -236,13 +239,16 @@ function exampleRequest(address: string): string {
   return `curl -sf --data-binary @tests/fixtures/coffee.jpg ${address}/cutouts -o cutout.png`;
 }
 
-/** Resolves with the first of these signals. A second one ends the process as usual. */
+/** Resolves with the first of these signals. A later one ends the process as usual, unless it repeats the first. */
 function firstSignal(...signals: Deno.Signal[]): Promise<Deno.Signal> {
   return new Promise((resolve) => {
+    let timer: ReturnType<typeof setTimeout> | undefined;
     const listeners = signals.map((signal) => {
       const listener = () => {
-        for (const [name, other] of listeners) Deno.removeSignalListener(name, other);
         resolve(signal);
+        timer ??= setTimeout(() => {
+          for (const [name, other] of listeners) Deno.removeSignalListener(name, other);
+        }, REPEATED_SIGNAL_MS);
       };
       Deno.addSignalListener(signal, listener);
       return [signal, listener] as const;

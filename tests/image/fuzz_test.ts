@@ -139,7 +139,7 @@ Deno.test(`fuzz › of ${CASES} damaged files each is decoded or refused, and th
   const url = import.meta.resolve("../../src/inference/engine/image_worker.ts");
   const pool = new WorkerPool<ImageOperations>({
     name: "image",
-    host: workerRuntime,
+    runtime: workerRuntime,
     module: { url },
     size: 1,
     logger: getLogger("test"),

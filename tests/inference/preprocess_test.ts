@@ -20,12 +20,12 @@ Deno.test("preprocess › puts channels first, divides by the largest value and 
   assert.deepEqual([...tensor], [1, -1, 1, 0, 0.125, 0.25]);
 });
 
-Deno.test("preprocess › an all-black image makes no NaN", () => {
+Deno.test("preprocess › an all-black image gives no NaN", () => {
   const tensor = preprocess({ data: new Uint8Array(8), width: 2, height: 1 }, manifest);
   assert.deepEqual([...tensor], [-1, -1, -1, -1, 0, 0]);
 });
 
-Deno.test("postprocess › stretches to the whole range and cuts to 8 bits", () => {
+Deno.test("postprocess › stretches to the whole range and truncates to 8 bits", () => {
   assert.deepEqual([...postprocess(new Float32Array([0.2, 0.6, 0.2999, 0.4]), manifest)], [0, 255, 63, 127]);
 });
 
@@ -39,7 +39,7 @@ Deno.test("postprocess › logits go through the sigmoid first", () => {
   assert.deepEqual([...mask], [0, 127, 255]);
 });
 
-Deno.test("postprocess › a probability is taken as it is", () => {
+Deno.test("postprocess › a probability is used as it is", () => {
   const mask = postprocess(new Float32Array([0, 0.5, 1, 1.5]), { ...manifest, mask: "probability" });
   assert.deepEqual([...mask], [0, 127, 255, 255]);
 });

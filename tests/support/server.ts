@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { DescribedResponses } from "./described_responses.ts";
 import { TextLineStream } from "./lines.ts";
+import { descendants } from "./processes.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 
@@ -131,10 +132,8 @@ export class TestServer {
 
   /** Ends the server at once, as a crash would. */
   async kill(): Promise<void> {
-    // What was started is `deno task`, which cannot hand this signal on.
-    const { pid } = this.#process;
-    const children = await Deno.readTextFile(`/proc/${pid}/task/${pid}/children`);
-    for (const child of children.trim().split(" ")) Deno.kill(Number(child), "SIGKILL");
+    // `deno task` and `tools/start.ts` around the server cannot pass this signal on.
+    for (const { pid } of descendants(this.#process.pid)) Deno.kill(pid, "SIGKILL");
     await this.stop("SIGKILL");
   }
 
