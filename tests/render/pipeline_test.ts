@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
-import { blur, compose } from "../../src/render/pipeline.ts";
+import { ImageError } from "../../src/base/errors.ts";
+import type { Mask, Pixels } from "../../src/base/pixels.ts";
 import { decode } from "../../src/image/decode.ts";
 import { decodeMask } from "../../src/image/encode.ts";
-import { ImageError } from "../../src/base/errors.ts";
-import { fit, subjectBox } from "../../src/render/geometry.ts";
+import { blur } from "../../src/render/blur.ts";
+import { visibleBox } from "../../src/render/geometry.ts";
 import { renderOptionsSchema } from "../../src/render/options.ts";
-import type { Mask, Pixels } from "../../src/base/pixels.ts";
+import { compose } from "../../src/render/pipeline.ts";
+import { fit } from "../../src/render/steps/resize.ts";
 import { fixture } from "../support/images.ts";
 
 const limits = { maxPixels: 1_000_000 };
@@ -238,13 +240,13 @@ Deno.test("fit › keeps proportions and enlarges only where asked", () => {
   assert.deepEqual(fit({ width: 1, height: 5000 }, { width: 10, height: 10 }, false), { width: 1, height: 10 });
 });
 
-Deno.test("subjectBox › encloses what can be seen", () => {
+Deno.test("visibleBox › encloses every visible pixel", () => {
   const image = plain(9, 9, [1, 1, 1, 0]);
-  assert.deepEqual(subjectBox(image), { left: 0, top: 0, width: 9, height: 9 });
+  assert.equal(visibleBox(image), undefined);
   image.data[(2 * 9 + 3) * 4 + 3] = 255;
   image.data[(6 * 9 + 4) * 4 + 3] = 20;
   image.data[3] = 5;
-  assert.deepEqual(subjectBox(image), { left: 3, top: 2, width: 2, height: 5 });
+  assert.deepEqual(visibleBox(image), { left: 3, top: 2, width: 2, height: 5 });
 });
 
 Deno.test("compose › smooth makes of a mask what rembg's post-processing makes of it", async () => {

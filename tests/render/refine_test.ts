@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { decontaminate, refineAlpha } from "../../src/render/refine.ts";
-import { resampleGray } from "../../src/image/resample.ts";
 import type { Pixels } from "../../src/base/pixels.ts";
+import { resampleGray } from "../../src/image/resample.ts";
+import { decontaminate } from "../../src/render/matting/decontaminate.ts";
+import { refineAlpha } from "../../src/render/matting/refine_alpha.ts";
 import type { Rgb } from "../support/images.ts";
 
 const SUBJECT: Rgb = [200, 60, 40];

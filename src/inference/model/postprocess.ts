@@ -1,4 +1,4 @@
-import { KernelMemory, wholeVectors } from "../../image/kernels.ts";
+import { borrowKernels, wholeVectors } from "../../image/kernels.ts";
 import type { Manifest } from "./manifest.ts";
 
 /**
@@ -9,7 +9,7 @@ import type { Manifest } from "./manifest.ts";
 export function postprocess(output: Float32Array, manifest: Manifest): Uint8Array<ArrayBuffer> {
   if (manifest.mask === "sigmoid-min-max") output = output.map((value) => 1 / (1 + Math.exp(-value)));
   const count = output.length;
-  const memory = new KernelMemory();
+  using memory = borrowKernels();
   const { run } = memory;
   const values = memory.reserve(4 * count);
   const to = memory.reserve(count);
@@ -18,8 +18,8 @@ export function postprocess(output: Float32Array, manifest: Manifest): Uint8Arra
   // What fills up the last vector is the last value, which changes neither end.
   filledUp.fill(output[count - 1], count);
   const stretched = manifest.mask !== "probability";
-  const low = stretched ? run.least(values, count) : 0;
-  const range = (stretched ? run.greatest(values, count) : 1) - low;
+  const low = stretched ? run.minOf(values, count) : 0;
+  const range = (stretched ? run.maxOf(values, count) : 1) - low;
   // Not `range <= 0`: a range that is not a number must end here too.
   if (range > 0) run.stretch(values, to, count, low, range);
   return memory.bytes.slice(to, to + count);

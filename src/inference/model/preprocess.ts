@@ -1,5 +1,5 @@
 import type { Pixels } from "../../base/pixels.ts";
-import { KernelMemory } from "../../image/kernels.ts";
+import { borrowKernels } from "../../image/kernels.ts";
 import type { Manifest } from "./manifest.ts";
 import { resampleColours } from "../../image/resample.ts";
 
@@ -10,11 +10,11 @@ import { resampleColours } from "../../image/resample.ts";
 export function preprocess(image: Pixels, manifest: Manifest): Float32Array<ArrayBuffer> {
   const { width, height } = manifest.input;
   const { scale, mean, std } = manifest.normalisation;
-  const memory = new KernelMemory();
+  using memory = borrowKernels();
   const { run } = memory;
   const { address, rowLength } = resampleColours(memory, image, width, height);
   // An all-black image has no largest value to divide by.
-  const divisor = scale === "max" ? run.largestColour(address, height * rowLength) || 1 : 255;
+  const divisor = scale === "max" ? run.maxColour(address, height * rowLength) || 1 : 255;
   const numbers = new Float32Array(3 * 256);
   for (let i = 0; i < numbers.length; i++) {
     const channel = i >> 8;
