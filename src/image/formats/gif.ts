@@ -50,5 +50,5 @@ function subBlocks(bytes: Bytes, at: number): { parts: Bytes[]; end: number } {
 /** @throws {Error} if a code is used before it is defined. */
 function checkCodes(packed: Bytes, literalBits: number): void {
   if (literalBits < 1 || literalBits > 8) throw new Error(`its code size is ${literalBits} instead of 1 to 8`);
-  readLzwCodes(packed, { literalBits, bitOrder: "lowest first", widensEarly: false }, () => true);
+  readLzwCodes(packed, { literalBits, bitOrder: "lowest first", widensEarly: false });
 }

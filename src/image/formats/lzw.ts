@@ -1,7 +1,10 @@
 import type { Bytes } from "./format.ts";
 
-/** Codes have at most 12 bits, in GIF as in TIFF. */
-export const MAX_CODES = 4096;
+/** Bits of the widest code, in GIF as in TIFF. */
+const MAX_WIDTH = 12;
+
+/** The size of a table with an entry for each code. */
+export const MAX_CODES = 1 << MAX_WIDTH;
 
 /** The differences between the LZW of GIF (version 89a, appendix F) and that of TIFF (TIFF 6.0, section 13). */
 export interface LzwVariant {
@@ -21,33 +24,36 @@ export interface LzwVariant {
 export type VisitCode = (code: number, previous: number, entry: number) => boolean;
 
 /**
- * Reads LZW codes up to the code for the end or, if it is missing, up to the end of the data.
+ * Reads LZW codes up to the code for the end or, if it is missing, up to the end of the data. Without `visit`, it only
+ * checks them.
  * @throws {Error} if a code is used before it is defined.
  */
-export function readLzwCodes(packed: Bytes, variant: LzwVariant, visit: VisitCode): void {
+export function readLzwCodes(packed: Bytes, variant: LzwVariant, visit?: VisitCode): void {
   const clear = 1 << variant.literalBits;
   const end = clear + 1;
   const highestFirst = variant.bitOrder === "highest first";
   const early = variant.widensEarly ? 1 : 0;
   let [next, width, previous] = [end + 1, variant.literalBits + 1, -1];
-  // `pending` holds `bits` bits that have been read and not used.
+  // `bits` bits of `pending` are still to be decoded: its lowest, or its highest if the lowest bit of a byte comes first.
   for (let from = 0, bits = 0, pending = 0;;) {
     for (; bits < width; bits += 8) {
       if (from === packed.length) return;
-      pending = highestFirst ? (pending << 8) | packed[from++] : pending | (packed[from++] << bits);
+      pending = highestFirst ? (pending << 8) | packed[from++] : (pending >>> 8) | (packed[from++] << 24);
     }
+    const code = (pending >>> (highestFirst ? bits - width : 32 - bits)) & ((1 << width) - 1);
     bits -= width;
-    const code = (highestFirst ? pending >> bits : pending) & ((1 << width) - 1);
-    pending = highestFirst ? pending & ((1 << bits) - 1) : pending >> width;
     if (code === end) return;
     if (code === clear) {
       [next, width, previous] = [end + 1, variant.literalBits + 1, -1];
       continue;
     }
     if (previous < 0 ? code > clear : code > next) throw new Error("an LZW code is used before it is defined");
-    const entry = previous >= 0 && next < MAX_CODES ? next++ : -1;
-    if (entry >= 0 && next + early === 1 << width && width < 12) width++;
-    if (!visit(code, previous, entry)) return;
+    let entry = -1;
+    if (previous >= 0 && next < MAX_CODES) {
+      entry = next++;
+      if (next + early === 1 << width && width < MAX_WIDTH) width++;
+    }
+    if (visit !== undefined && !visit(code, previous, entry)) return;
     previous = code;
   }
 }
