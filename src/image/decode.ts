@@ -9,6 +9,7 @@ import { decodeJpeg, readJpeg } from "./formats/jpeg.ts";
 import { decodePng } from "./formats/png.ts";
 import { decodeTiff, readTiffHeader } from "./formats/tiff.ts";
 import { decodeWebp } from "./formats/webp.ts";
+
 export interface DecodeLimits {
   /** Images with more pixels (width × height) are refused. */
   maxPixels: number;
