@@ -6,45 +6,47 @@ import { zipSync } from "fflate";
 // @ts-types="@types/pngjs"
 import { PNG } from "pngjs";
 import { ImageError } from "../base/errors.ts";
-import { asBuffer } from "./formats/format.ts";
-import { writePng } from "./png_writer.ts";
+import type { Size } from "../base/layout.ts";
 import type { Mask, Pixels } from "../base/pixels.ts";
+import { asBuffer } from "./formats/format.ts";
 import { wasmCodec } from "./formats/wasm_codec.ts";
+import { writePng } from "./png_writer.ts";
 
-// mozjpeg compresses better than jimp's own encoder, which is the only other one; jimp has none for WebP.
+// mozjpeg compresses better than jimp's JPEG encoder; jimp has no WebP encoder.
 const mozjpeg = wasmCodec({ binary: mozjpegEncoder, init: initMozjpeg, run: encodeMozjpeg });
 const webp = wasmCodec({ binary: webpEncoder, init: initWebp, run: encodeWebp });
 
-/** The largest side that the format can hold, in pixels. */
-const LARGEST_SIDE = { png: 2 ** 31 - 1, webp: 16383, jpeg: 65535 };
+/** The longest side that a format can hold, in pixels. */
+const MAX_SIDE = { png: 2 ** 31 - 1, webp: 16383, jpeg: 65535 };
 
-/** In a ZIP file (APPNOTE.TXT 4.4.6) time begins here. Always the same, so that the same result is the same file. */
+/** The earliest time of a ZIP file (APPNOTE.TXT 4.4.6). A constant, so that equal results are equal files. */
 const ZIP_EPOCH = new Date(1980, 0, 1);
 
 export interface EncodeOptions {
   readonly format: "png" | "webp" | "jpeg";
-  /** 1 to 100, for WebP (100: lossless) and JPEG. */
+  /** 1 to 100, for WebP (100: lossless) and JPEG; 90 by default. */
   readonly quality?: number;
 }
 
 /**
- * A file of an image. JPEG takes the colours as they are and forgets alpha.
- * @throws {ImageError} `image_too_large` where the format cannot hold the image.
+ * Encodes an image. JPEG keeps the colours as they are and drops alpha.
+ * @throws {ImageError} `image_too_large` if the format cannot hold the image.
  */
 export async function encode(image: Pixels, { format, quality = 90 }: EncodeOptions): Promise<Uint8Array<ArrayBuffer>> {
   refuseOversize(image, format);
   if (format === "png") return writePng(image.data, image.width, image.height, "rgba");
   if (format === "jpeg") return new Uint8Array(await mozjpeg(imageData(image), { quality }));
   const lossless = quality === 100;
-  // Method 2 of 6: a third of the default's time, for files 3 % larger. `exact` would keep colours that nobody sees.
+  // Method 2 of 6 takes a third of the default's time for files 3 % larger. `exact` is off: it keeps invisible colours.
   return new Uint8Array(
     await webp(imageData(image), lossless ? { lossless: 1, quality: 50, method: 2 } : { quality, method: 2 }),
   );
 }
 
 /**
- * A ZIP file of an image: its colours as `color.jpg` and its alpha as `alpha.png`. Both are stored as they are, since
- * neither can be made smaller.
+ * Encodes an image as a ZIP file: its colours as `color.jpg` and its alpha as `alpha.png`. Both are stored, because
+ * neither compresses any further.
+ * @throws {ImageError} `image_too_large` if JPEG cannot hold the image.
  */
 export async function encodeZip(image: Pixels, { quality }: { quality?: number }): Promise<Uint8Array<ArrayBuffer>> {
   const colour = await encode(image, { format: "jpeg", quality });
@@ -52,14 +54,17 @@ export async function encodeZip(image: Pixels, { quality }: { quality?: number }
   return zipSync(files, { level: 0, mtime: ZIP_EPOCH }) as Uint8Array<ArrayBuffer>;
 }
 
-/** The alpha of an image as a mask of its size. */
+/** The alpha of an image, as a mask of the same size. */
 export function alphaOf({ data, width, height }: Pixels): Mask {
   const alpha = new Uint8Array(width * height);
   for (let i = 0; i < alpha.length; i++) alpha[i] = data[i * 4 + 3];
   return { data: alpha, width, height };
 }
 
-/** A file of a mask: grayscale, 8 bits. */
+/**
+ * Encodes a mask: grayscale, 8 bits.
+ * @throws {ImageError} `image_too_large` if the format cannot hold the mask.
+ */
 export async function encodeGray(mask: Mask, options: EncodeOptions): Promise<Uint8Array<ArrayBuffer>> {
   refuseOversize(mask, options.format);
   if (options.format === "png") return encodeMask(mask);
@@ -68,29 +73,29 @@ export async function encodeGray(mask: Mask, options: EncodeOptions): Promise<Ui
   return await encode({ ...mask, data }, options);
 }
 
-function refuseOversize({ width, height }: { width: number; height: number }, format: EncodeOptions["format"]): void {
-  const largest = LARGEST_SIDE[format];
-  if (width <= largest && height <= largest) return;
+function refuseOversize({ width, height }: Size, format: EncodeOptions["format"]): void {
+  const maxSide = MAX_SIDE[format];
+  if (width <= maxSide && height <= maxSide) return;
   throw new ImageError(
     "image_too_large",
-    `the result is ${width}×${height}; ${format} holds at most ${largest} pixels a side: choose another format or a size`,
+    `the result is ${width}×${height} pixels; ${format} holds at most ${maxSide} a side: choose another format or a smaller size`,
   );
 }
 
-/** What jSquash's encoders take; a class `ImageData` is not to be had everywhere, and they only read these members. */
+/** The input of jSquash's encoders. They read only these members; not every runtime has the class `ImageData`. */
 function imageData({ data, width, height }: Pixels): ImageData {
   const clamped = new Uint8ClampedArray(data.buffer, data.byteOffset, data.byteLength);
   return { data: clamped, width, height, colorSpace: "srgb" } as ImageData;
 }
 
-/** A PNG file (grayscale, 8 bits) of a mask at its own resolution, small enough to keep for every image. */
+/** Encodes a mask at its own resolution as PNG (grayscale, 8 bits), small enough to cache for every image. */
 export function encodeMask({ data, width, height }: Mask): Uint8Array<ArrayBuffer> {
   return writePng(data, width, height, "gray");
 }
 
 /**
- * The mask in a PNG file made by {@link encodeMask}.
- * @throws {Error} where it is no PNG.
+ * Decodes a mask from a PNG file of {@link encodeMask}.
+ * @throws {Error} if the file is not a PNG.
  */
 export function decodeMask(file: Uint8Array<ArrayBuffer>): Mask {
   const { data, width, height } = PNG.sync.read(asBuffer(file));

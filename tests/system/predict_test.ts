@@ -116,7 +116,7 @@ Deno.test("predict › bad input is told what is wrong, and the next request is 
       { body: body({ file_path: "a", img_base64: btoa("a text") }), headers: json },
       400,
       "invalid_image",
-      /no image/,
+      /not an image/,
     ],
     [
       "half an image",

@@ -195,7 +195,7 @@ Deno.test("removebg › the dialect, of a started server", async (t) => {
         /at most one/,
       ],
       ["no base64", { image_file_b64: "?" }, 400, "failed_to_read_image", /base64/],
-      ["no image at all", { image_file: new Uint8Array([1, 2, 3]) }, 400, "failed_to_read_image", /no image/],
+      ["no image at all", { image_file: new Uint8Array([1, 2, 3]) }, 400, "failed_to_read_image", /not an image/],
       ["a background that is none", { ...full, bg_image_file: new Uint8Array([1]) }, 400, "invalid_bg_image_file", /./],
       ["too many pixels", { image_file: hugeHeader() }, 400, "resolution_too_high", /at most 25000000/],
       ["a size unknown", { ...full, size: "huge" }, 400, "invalid_size", /"preview"/],

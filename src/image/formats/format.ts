@@ -1,33 +1,34 @@
+/* What the decoders share: the types between a file and its pixels, and views of bytes that do not copy them. */
 import { defaultFormats } from "jimp";
 import { Buffer } from "node:buffer";
 import type { Pixels } from "../../base/pixels.ts";
 
 export type Bytes = Uint8Array<ArrayBuffer>;
 
-/** What a file's header says, before any pixel is decoded. */
+/** The contents of a file's header, read before any pixel is decoded. */
 export interface Header {
-  /** A name of image-size's: `jpg`, `png`, `gif`, … */
+  /** The format's name in image-size: `jpg`, `png`, `gif`, … */
   readonly type: string;
   readonly width: number;
   readonly height: number;
-  /** 1 to 8, as EXIF counts (CIPA DC-008, "Orientation"). */
+  /** The EXIF orientation, 1 to 8 (CIPA DC-008, "Orientation"). */
   readonly orientation: number;
 }
 
-/** What decoders answer with: an ImageData, jimp's bitmap, or something of their shape. */
+/** The result of a decoder: an ImageData, jimp's bitmap, or an object of the same shape. */
 export interface DecodedImage {
   readonly data: ArrayBufferView;
   readonly width: number;
   readonly height: number;
 }
 
-/** jimp's decoder of a format. */
+/** jimp's decoder for a format. */
 export function jimpDecoder(mime: string): (bytes: Bytes) => Promise<Pixels> {
   const format = defaultFormats.map((make) => make()).find((format) => format.mime === mime)!;
   return async (bytes) => asPixels(await format.decode(asBuffer(bytes)));
 }
 
-/** A decoder's answer as {@link Pixels}; copied only where it does not begin at a multiple of four bytes. */
+/** A decoder's result as {@link Pixels}; copied only if it does not begin at a multiple of four bytes. */
 export function asPixels({ data, width, height }: DecodedImage): Pixels {
   const bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
   return { data: bytes.byteOffset % 4 === 0 ? bytes : bytes.slice(), width, height };
@@ -38,12 +39,12 @@ export function exactBuffer(bytes: Bytes): ArrayBuffer {
   return bytes.byteLength === bytes.buffer.byteLength ? bytes.buffer : bytes.slice().buffer;
 }
 
-/** The same bytes, not copied, as Node.js's class. */
+/** The same bytes, not copied, as a Node.js Buffer. */
 export function asBuffer(bytes: Bytes): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** The same bytes, not copied, as numbers of any size. */
+/** The same bytes, not copied, as a DataView. */
 export function viewOf(bytes: Bytes): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

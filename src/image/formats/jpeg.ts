@@ -3,16 +3,19 @@ import decodeMozjpeg, { init } from "@jsquash/jpeg/decode.js";
 import type { Pixels } from "../../base/pixels.ts";
 import { wasmCodec } from "./wasm_codec.ts";
 import { asBuffer, asPixels, type Bytes, exactBuffer, type Header, jimpDecoder, viewOf } from "./format.ts";
-import { readDirectory } from "./tiff.ts";
+import { readDirectory } from "./tiff_directory.ts";
 
-/** JPEG files have up to some 15. Each goes through the whole image, however few bytes it is of. */
-const MOST_SCANS = 64;
+/** JPEG files have up to about 15 scans. Each takes a pass over the whole image, even if it has few bytes. */
+const MAX_SCANS = 64;
 
-// mozjpeg is four times faster than jimp's own decoder, and upsamples chroma smoothly. It does not know CMYK.
+// mozjpeg is four times as fast as jimp's decoder and upsamples chroma smoothly, but does not support CMYK.
 const mozjpeg = wasmCodec({ binary: mozjpegDecoder, init, run: decodeMozjpeg });
 const jimpJpeg = jimpDecoder("image/jpeg");
 
-/** Decodes a JPEG file; its orientation is not applied. */
+/**
+ * Decodes a JPEG file; does not apply its orientation.
+ * @throws {Error} if the file is damaged.
+ */
 export async function decodeJpeg(bytes: Bytes): Promise<Pixels> {
   return readJpeg(bytes)?.components === 4 ? await jimpJpeg(bytes) : asPixels(await mozjpeg(exactBuffer(bytes)));
 }
@@ -22,9 +25,9 @@ interface JpegHeader extends Header {
 }
 
 /**
- * The frame header of a JPEG file (ITU-T T.81, B.2.2), found as libjpeg finds it, and its orientation; undefined where
- * the file is no JPEG.
- * @throws {Error} where there is no frame, or are more scans than any image needs.
+ * Reads the frame header of a JPEG file (ITU-T T.81, B.2.2), found in the way of libjpeg, and the EXIF orientation;
+ * undefined if the file is not a JPEG.
+ * @throws {Error} if there is no frame, or if there are more scans than any image needs.
  */
 export function readJpeg(bytes: Bytes): JpegHeader | undefined {
   if (bytes[0] !== 0xff || bytes[1] !== 0xd8) return undefined;
@@ -32,7 +35,7 @@ export function readJpeg(bytes: Bytes): JpegHeader | undefined {
   let frame: Omit<JpegHeader, "orientation"> | undefined;
   let orientation: number | undefined;
   let scans = 0;
-  // What lies between segments is a scan's data, and skipped like it.
+  // Bytes between segments are a scan's data, which is skipped.
   for (let at = bytes.indexOf(0xff, 2); at >= 0 && at + 4 <= bytes.length; at = bytes.indexOf(0xff, at)) {
     const marker = bytes[at + 1];
     const END = 0xd9;
@@ -48,15 +51,15 @@ export function readJpeg(bytes: Bytes): JpegHeader | undefined {
       const { 1: top, 2: low, 3: left, 4: right, 5: components } = payload;
       frame = { type: "jpg", width: (left << 8) | right, height: (top << 8) | low, components };
     }
-    if (marker === 0xda && ++scans > MOST_SCANS) throw new Error(`more than ${MOST_SCANS} scans`);
+    if (marker === 0xda && ++scans > MAX_SCANS) throw new Error(`it has more than ${MAX_SCANS} scans`);
     if (marker === 0xe1) orientation ??= exifOrientation(payload);
     at += 4 + payload.length;
   }
-  if (frame === undefined) throw new Error("a JPEG without a frame");
+  if (frame === undefined) throw new Error("it has no frame");
   return { ...frame, orientation: orientation ?? 1 };
 }
 
-/** Undefined where the segment holds no such thing, or is damaged: the image need not be. */
+/** Undefined if the segment has no orientation or is damaged: the image may be intact all the same. */
 function exifOrientation(segment: Bytes): number | undefined {
   const ORIENTATION = 0x112;
   const NAME = "Exif\0\0";

@@ -1,4 +1,4 @@
-import { KernelMemory, wholeVectors } from "../../image/kernels.ts";
+import { borrowKernels, wholeVectors } from "../../image/kernels.ts";
 import type { Manifest } from "./manifest.ts";
 
 /**
@@ -9,7 +9,7 @@ import type { Manifest } from "./manifest.ts";
 export function postprocess(output: Float32Array, manifest: Manifest): Uint8Array<ArrayBuffer> {
   if (manifest.mask === "sigmoid-min-max") output = output.map((value) => 1 / (1 + Math.exp(-value)));
   const count = output.length;
-  const memory = new KernelMemory();
+  using memory = borrowKernels();
   const { run } = memory;
   const values = memory.reserve(4 * count);
   const target = memory.reserve(count);
@@ -18,8 +18,8 @@ export function postprocess(output: Float32Array, manifest: Manifest): Uint8Arra
   // Kernels read whole vectors. Copies of the last value change neither minimum nor maximum.
   padded.fill(output[count - 1], count);
   const stretched = manifest.mask !== "probability";
-  const min = stretched ? run.least(values, count) : 0;
-  const range = (stretched ? run.greatest(values, count) : 1) - min;
+  const min = stretched ? run.minOf(values, count) : 0;
+  const range = (stretched ? run.maxOf(values, count) : 1) - min;
   // Not `range <= 0`, which a range of NaN would pass.
   if (range > 0) run.stretch(values, target, count, min, range);
   return memory.bytes.slice(target, target + count);

@@ -1,5 +1,5 @@
 import type { Pixels } from "../../base/pixels.ts";
-import { KernelMemory } from "../../image/kernels.ts";
+import { borrowKernels } from "../../image/kernels.ts";
 import { resampleColours } from "../../image/resample.ts";
 import type { Manifest } from "./manifest.ts";
 
@@ -10,11 +10,11 @@ import type { Manifest } from "./manifest.ts";
 export function preprocess(image: Pixels, manifest: Manifest): Float32Array<ArrayBuffer> {
   const { width, height } = manifest.input;
   const { scale, mean, std } = manifest.normalisation;
-  const memory = new KernelMemory();
+  using memory = borrowKernels();
   const { run } = memory;
   const { address, rowLength } = resampleColours(memory, image, width, height);
   // The largest value of an all-black image is 0.
-  const divisor = scale === "max" ? run.largestColour(address, height * rowLength) || 1 : 255;
+  const divisor = scale === "max" ? run.maxColour(address, height * rowLength) || 1 : 255;
   // What each 8-bit value becomes, by channel.
   const normalised = new Float32Array(3 * 256);
   for (let i = 0; i < normalised.length; i++) {
