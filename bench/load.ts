@@ -44,7 +44,7 @@ export async function load(server: TestServer, options: LoadOptions): Promise<Lo
     return response;
   };
   const sleep = (ms: number, signal?: AbortSignal) => delay(ms, undefined, { signal });
-  const target = { url: server.url, askByDigest: false, timeoutMs, retries: Infinity, stop };
+  const target = { url: server.url, tryDigest: false, timeoutMs, retries: Infinity, stop };
 
   const send = async (number: number) => {
     if (stop.aborted) return failures.push("not sent in time");

@@ -1,14 +1,14 @@
-/** How alike two masks of one size are. */
+/** The similarity of two masks of the same size. */
 export interface MaskComparison {
-  /** Mean absolute difference, of 1.0. */
+  /** Mean absolute difference, from 0 to 1. */
   meanDifference: number;
-  /** Of the pixels at 128 and above. */
+  /** Of the pixels with a value of at least 128. */
   intersectionOverUnion: number;
 }
 
 /** Compares two masks, height×width, 0–255. */
 export function compareMasks(mask: Uint8Array, reference: Uint8Array): MaskComparison {
-  if (mask.length !== reference.length) throw new Error(`${mask.length} and ${reference.length} pixels`);
+  if (mask.length !== reference.length) throw new Error(`masks have ${mask.length} and ${reference.length} pixels`);
   let difference = 0;
   let intersection = 0;
   let union = 0;

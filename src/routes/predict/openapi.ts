@@ -49,7 +49,7 @@ export const predictPaths = [
     method: "post",
     path: "/predict",
     summary: "Removes the background of an image",
-    description: "Sending the same image again is a cache hit, whatever its name.",
+    description: "Sending the same image again is a cache hit, even under another name.",
     tags: ["cutouts"],
     security: clientSecurity,
     request: {
