@@ -218,9 +218,9 @@ Deno.test("remove.bg › API 1.0", async (t) => {
       ["a shadow type", { ...full, shadow_type: "drop" }, 400, "invalid_shadow_type", /shadows are not available/],
       ["an unknown parameter", { ...full, colour: "red" }, 400, "unknown_parameter", /colour/],
       ["a URL that is not http(s)", { image_url: "ftp://example.com/a.jpg" }, 400, "invalid_image_url", /http\(s\)/],
-      ["a URL, fetching off", { image_url: "http://a.test/" }, 400, "failed_image_download", /send the image/],
+      ["a URL with fetching off", { image_url: "http://a.test/" }, 400, "failed_image_download", /send the image/],
       [
-        "a background URL, fetching off",
+        "a background URL with fetching off",
         { ...full, bg_image_url: "http://a.test/" },
         400,
         "failed_bg_download",
