@@ -11,9 +11,9 @@ import { percentile, threeDigits } from "./measure.ts";
 import { numbered } from "./pictures.ts";
 
 const INSTANCES = [1, 2, 3];
-/** Requests for each new image, spread over the instances. */
+/** Requests for each new image, distributed over the instances. */
 const REQUESTS_PER_IMAGE = 6;
-/** New images under way at a time. */
+/** New images in progress at the same time. */
 const IMAGES_PER_INSTANCE = 2;
 const CONNECTIONS_PER_INSTANCE = 8;
 const WARM_UP_MS = 1000;
@@ -24,16 +24,16 @@ export const fleet: Bench = {
   duration: "2 min",
   options: [
     { name: "seconds", summary: "how long hits are measured", fallback: 4 },
-    { name: "new-images", summary: "how many new images each fleet is sent", fallback: 12 },
+    { name: "new-images", summary: "how many new images each fleet gets", fallback: 12 },
   ],
 
-  async run(values, tell) {
+  async run(values, report) {
     const milliseconds = values.number("seconds") * 1000;
     const count = values.number("new-images");
     await ensureTestTools();
     const rows = [];
     for (const instances of INSTANCES) {
-      tell(`${instances} of ${INSTANCES.at(-1)} instances`);
+      report(`${instances} of ${INSTANCES.at(-1)} instances`);
       rows.push(await measure(instances, count, milliseconds));
     }
     return [{
@@ -61,13 +61,13 @@ async function measure(instances: number, count: number, milliseconds: number) {
   const began = performance.now();
   const queue = new PQueue({ concurrency: IMAGES_PER_INSTANCE * instances });
   await queue.addAll(images.map((image, i) => async () => {
-    const answers = Array.from({ length: REQUESTS_PER_IMAGE }, async (_, j) => {
+    const requests = Array.from({ length: REQUESTS_PER_IMAGE }, async (_, j) => {
       const server = servers[(i + j) % instances];
       const response = await server.fetch("/cutouts", { method: "POST", body: image });
       await response.arrayBuffer();
-      if (response.status !== 200) throw new Error(`answered ${response.status}`);
+      if (response.status !== 200) throw new Error(`unexpected status ${response.status}`);
     });
-    await Promise.all(answers);
+    await Promise.all(requests);
   }));
   const elapsedMs = performance.now() - began;
   const inferences = await Promise.all(servers.map((server) => server.inferences()));
@@ -106,12 +106,12 @@ async function startFleet(
         UPSTASH_REDIS_REST_URL: gateway.url,
         UPSTASH_REDIS_REST_TOKEN: gateway.token,
         LOG_LEVEL: "warning",
-        // Many processes on few cores: deadlines here would be about them, not about Redis.
+        // Many processes share few cores, so that short deadlines would test the machine rather than Redis.
         CACHE_TIMEOUT_MS: "5000",
         INFERENCE_TIMEOUT_MS: "120000",
       }, { checked: false }),
     ));
   }
-  const kept = started.move();
-  return { servers, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+  const running = started.move();
+  return { servers, [Symbol.asyncDispose]: () => running.disposeAsync() };
 }

@@ -2,7 +2,7 @@ import { sha256 } from "../base/hash.ts";
 import type { Entry } from "../cache/store.ts";
 import type { Cutout } from "../inference/engine/engine.ts";
 
-/** In hexadecimal digits: 128 bits tell files apart as well as all 256 would. */
+/** In hexadecimal digits: 128 bits tell files apart as well as 256 bits would. */
 const ETAG_LENGTH = 32;
 
 /** The cache entry of a new file. */

@@ -27,10 +27,10 @@ export interface MaskResult {
   readonly cutout?: Cutout;
 }
 
-/** Between two looks at another process's inference, in milliseconds; the interval grows from look to look. */
-const FIRST_LOOK_MS = 25;
-const LAST_LOOK_MS = 250;
-const LOOK_GROWTH = 1.5;
+/** The interval between two checks on another process's inference, in milliseconds. It grows with every check. */
+const MIN_CHECK_MS = 25;
+const MAX_CHECK_MS = 250;
+const CHECK_GROWTH = 1.5;
 
 /**
  * Gets an image's mask: from the cache, from an inference running in this process or in another one, or from a new
@@ -39,7 +39,7 @@ const LOOK_GROWTH = 1.5;
 export class MaskSource {
   readonly #options: MaskSourceOptions;
   readonly #flights = new SingleFlight<MaskResult>({
-    // A rendering that fails for its own options must not fail the others, which need the mask alone.
+    // A rendering that fails because of its own options must not fail the other requests, which only need the mask.
     concernsLeaderOnly: (error) => error instanceof ImageError && RENDER_ERRORS.has(error.code),
   });
 
@@ -49,7 +49,7 @@ export class MaskSource {
 
   async get(request: CutoutRequest, maskKey: string, signal: AbortSignal): Promise<MaskResult> {
     const { value: { mask, cutout }, leads } = await this.#flights.join(
-      // A request for a new mask must not get one whose inference began before it.
+      // A request for a new mask must not join an inference that started before it.
       `${request.cacheUse ?? "default"} ${maskKey}`,
       (signal) => this.#findOrInfer(request, maskKey, signal),
       signal,
@@ -68,11 +68,11 @@ export class MaskSource {
   async #findOrLease(maskKey: string, signal: AbortSignal): Promise<{ entry: Entry } | { lease: Lease }> {
     const { cache, leaseMs, leaseWaitMs } = this.#options;
     const deadline = performance.now() + leaseWaitMs;
-    for (let lookMs = FIRST_LOOK_MS;; lookMs = Math.min(LAST_LOOK_MS, LOOK_GROWTH * lookMs)) {
+    for (let checkMs = MIN_CHECK_MS;; checkMs = Math.min(MAX_CHECK_MS, CHECK_GROWTH * checkMs)) {
       const found = await cache.getOrLease(maskKey, leaseMs);
       if (found !== undefined) return found;
       if (performance.now() > deadline) return { lease: NO_LEASE };
-      await delay(lookMs, undefined, { signal });
+      await delay(checkMs, undefined, { signal });
     }
   }
 
@@ -85,7 +85,7 @@ export class MaskSource {
       written = cache.set(maskKey, await newEntry({ file: mask, contentType: "image/png" }, now));
       return { mask, cutout };
     } finally {
-      // Released after the write: a process that gets the lease must find the mask.
+      // Released after the write, because the next process to get the lease must find the mask.
       request.waitUntil(written.finally(() => release(lease, request.logger)));
     }
   }
@@ -94,6 +94,6 @@ export class MaskSource {
 /** A lease that cannot be released expires. */
 async function release(lease: Lease, logger: Logger): Promise<void> {
   await lease.release().catch((error) => {
-    logger.warn("a lease was not released: {error}", { error: messageOf(error) });
+    logger.warn("failed to release a lease: {error}", { error: messageOf(error) });
   });
 }

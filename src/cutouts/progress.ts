@@ -1,30 +1,30 @@
-/** Where an image is that has not been answered yet; `position` is its place in line, from 1. */
+/** The state of a pending image; `position` is its place in line, from 1. */
 export type CutoutProgress =
-  /** Without `position` it waits for something else than its turn, such as another process's inference. */
+  /** Without `position`, it waits for something other than its turn, such as another process's inference. */
   | { readonly state: "waiting"; readonly position?: number }
   | { readonly state: "inferring" | "rendering" };
 
-/** An image that the engine has accepted and not finished. */
+/** An image that the engine has accepted but not finished. */
 interface EngineJob {
   readonly maskKey: string;
-  /** Jobs that need an inference and jobs that only render wait in different lines. */
+  /** Jobs that need an inference and jobs that only render wait in separate lines. */
   readonly line: "infer" | "render";
   state: CutoutProgress["state"];
 }
 
 interface FollowedRequest {
   readonly maskKey: string;
-  /** Whether the engine is done with its image. */
+  /** Whether the engine has finished its image. */
   rendered: boolean;
 }
 
-/** Ids that nobody can guess (RFC 9562, section 4): whoever knows one may see the request's progress. */
+/** Nobody can guess such an id (RFC 9562, section 4), so every client that knows it may see the request's progress. */
 const UUID = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/i;
 
-/** Tracks where the image of each request is, for clients that wait. */
+/** Tracks the progress of each request, for clients that wait. */
 export class ProgressTracker {
   readonly #requests = new Map<string, FollowedRequest>();
-  /** In the order in which they were accepted, which is the order of each line. */
+  /** In the order of acceptance, which is also the order within each line. */
   readonly #jobs = new Set<EngineJob>();
 
   /** Tracks a request whose id is a UUID until the returned object is disposed of. */
@@ -44,12 +44,12 @@ export class ProgressTracker {
     };
   }
 
-  /** Notes that the engine has rendered an image: its requests only wait for the result to be kept. */
+  /** Records that the engine has rendered an image: its requests now only wait for the result to be stored. */
   rendered(maskKey: string): void {
     for (const request of this.#requests.values()) if (request.maskKey === maskKey) request.rendered = true;
   }
 
-  /** Where the request with this id is; undefined if there is none, or if the cache answers it. */
+  /** The progress of the request with this id; undefined if there is none, or if the cache serves it. */
   of(requestId: string): CutoutProgress | undefined {
     const request = this.#requests.get(requestId);
     if (request === undefined) return undefined;

@@ -1,14 +1,14 @@
 import type { Entry } from "../cache/store.ts";
 import type { MemoryStore } from "../cache/memory.ts";
 
-/** What a dialect sends instead of the file itself, such as JSON around it. Memory keeps it, so it is made once. */
+/** The form in which an API sends a file, such as JSON around it. It is kept in memory, so it is built only once. */
 export interface Representation {
-  /** Tells it from other representations of the same file. */
+  /** Distinguishes it from other representations of the same file. */
   readonly name: string;
   readonly make: (file: Entry) => Pick<Entry, "bytes" | "ready" | "contentType">;
 }
 
-/** The file in a representation; without one, the file as it is. */
+/** The file in a representation; without one, the file itself. */
 export function represent(file: Entry, representation: Representation | undefined): Entry {
   if (representation === undefined) return file;
   const { created, layout } = file;
@@ -20,7 +20,7 @@ export function represent(file: Entry, representation: Representation | undefine
   };
 }
 
-/** Keeps representations of files in memory, each for no longer than its file. */
+/** Keeps representations in memory, each for no longer than its file. */
 export class RepresentationCache {
   readonly #memory: Pick<MemoryStore, "read" | "readStale" | "write">;
 
@@ -33,12 +33,12 @@ export class RepresentationCache {
     return this.#memory.read(keyOf(key, representation));
   }
 
-  /** The file in a representation, which memory has from now on. */
+  /** Returns the file in a representation, and keeps that in memory. */
   represent(key: string, file: Entry, representation: Representation | undefined): Entry {
     if (representation === undefined) return file;
     const known = this.#memory.readStale(keyOf(key, representation));
     const entry = known?.etag === etagOf(file, representation) ? known : represent(file, representation);
-    // It expires with its file: another process may have deleted both by then.
+    // It expires with its file, because another process may delete the file.
     this.#memory.write(keyOf(key, representation), entry, key);
     return entry;
   }
@@ -58,7 +58,7 @@ export function base64Json(
   file: Pick<Entry, "bytes" | "base64">,
   after: string,
 ): Pick<Entry, "bytes" | "ready" | "contentType"> {
-  // A store that keeps base64 has it ready.
+  // Stores that hold base64 have it ready.
   const base64 = file.base64 ?? file.bytes.toBase64();
   const json = new Uint8Array(before.length + base64.length + after.length);
   const encoder = new TextEncoder();
@@ -67,7 +67,7 @@ export function base64Json(
   else json.set(base64, before.length);
   encoder.encodeInto(after, json.subarray(before.length + base64.length));
   const ready = { response: new Response(json), length: json.length };
-  // The response has its own copy. Buffers that wait for the collector make V8 collect while requests wait.
+  // The response has its own copy. Buffers left to the garbage collector make V8 collect while requests wait.
   json.buffer.transfer(0);
   return { bytes: EMPTY, ready, contentType: "application/json" };
 }

@@ -6,19 +6,19 @@ import type { Timings } from "../telemetry/observer.ts";
 import type { Representation } from "./representation.ts";
 
 /**
- * How a request uses the cache (RFC 9111, section 5.2.1). `refresh` (no-cache): makes a new result and keeps it.
- * `bypass` (no-store): neither reads nor writes.
+ * How a request uses the cache (RFC 9111, section 5.2.1). `refresh` (no-cache) makes a new result and stores it.
+ * `bypass` (no-store) neither reads nor writes.
  */
 export type CacheUse = "default" | "refresh" | "bypass";
 
-/** Names one rendering of an image. */
+/** Identifies one rendering of an image. */
 export interface RenderingRequest {
   /** The model's name; by default the server's default model. */
   readonly model?: string;
   readonly render: RenderOptions;
   /** The image's name, for the logs. */
   readonly name?: string;
-  /** What the caller sends instead of the file; by default the file itself. */
+  /** The form in which the caller sends the file; by default the file itself. */
   readonly representation?: Representation;
   readonly logger: Logger;
 }
@@ -30,9 +30,9 @@ export interface CutoutRequest extends RenderingRequest {
   /** The file of the picture that `render.background_image` names. */
   readonly background?: Uint8Array<ArrayBuffer>;
   readonly cacheUse?: CacheUse;
-  /** Clients ask for the request's progress by it, if it is a UUID. */
+  /** If it is a UUID, clients can query the request's progress by it. */
   readonly requestId?: string;
-  /** Aborted when nobody waits for the result any more. */
+  /** Aborted when nobody waits for the result any longer. */
   readonly signal?: AbortSignal;
   /** Keeps the process alive for work that no caller waits for. */
   readonly waitUntil: (work: Promise<unknown>) => void;
@@ -44,9 +44,9 @@ export interface CutoutResult {
   readonly image: ImageId;
   /** The file's key in the cache. */
   readonly key: string;
-  /** The tier that had the file; `mask` if only the mask was known; `inference` if neither was. */
+  /** The tier that had the file; `mask` if the cache had only the mask; `inference` if it had neither. */
   readonly source: string;
-  /** Whether the result was made for another request that was running. */
+  /** Whether the result was made for another request that was already running. */
   readonly coalesced: boolean;
   readonly cacheUse: CacheUse;
   readonly timings: Timings;

@@ -14,7 +14,7 @@ import { represent, RepresentationCache } from "./representation.ts";
 import type { CutoutRequest, CutoutResult, RenderingRequest } from "./request.ts";
 import { SingleFlight } from "./single_flight.ts";
 
-/** A store that says which of its tiers had an entry, and whose first tier answers at once. */
+/** A store that reports which tier had an entry, and whose memory tier can be read synchronously. */
 export interface CutoutCache extends Store {
   readonly memory: Pick<MemoryStore, "read" | "readStale" | "write">;
   find(key: string, scope?: ReadScope): Promise<CacheHit | undefined>;
@@ -24,7 +24,7 @@ export interface CutoutCache extends Store {
 export interface CutoutServiceOptions {
   cache: CutoutCache;
   engine: CutoutEngine;
-  /** `content`: an image is known by its bytes. `file_path`: by the name it came under, if it has one. */
+  /** `content` identifies an image by its bytes, `file_path` by its name if it has one. */
   keyBy: "content" | "file_path";
   /** How long a process that died during an inference blocks the others, in milliseconds. */
   leaseMs: number;
@@ -36,12 +36,12 @@ export interface CutoutServiceOptions {
 
 /** Number of requests per outcome since start. */
 export interface CutoutCounts {
-  /** Answered from the cache, by tier. */
+  /** Served from the cache, by tier. */
   readonly hits: Readonly<Record<string, number>>;
-  /** Rendered from a known mask. */
+  /** Rendered from a cached mask. */
   readonly masks: number;
   readonly inferences: number;
-  /** Answered with the result of another request that was running. */
+  /** Served with the result of another request that was already running. */
   readonly coalesced: number;
 }
 
@@ -53,8 +53,9 @@ interface RenderResult {
 }
 
 /**
- * The way of a request: look up the file, else get the mask, else infer it; then render. Requests for a file that is
- * being made wait for it; requests for another rendering of the same image wait for its mask, in this process or another.
+ * The path of a request: look up the file; if the cache does not have it, look up or infer the mask, then render.
+ * Requests for a file that is being made wait for it. Requests for another rendering of the same image wait for its
+ * mask, whether this process infers it or another one does.
  */
 export class CutoutService {
   readonly #options: CutoutServiceOptions;
@@ -83,13 +84,13 @@ export class CutoutService {
     return this.#counts;
   }
 
-  /** Where the request with this id is; undefined if there is none, or if the cache answers it. */
+  /** The progress of the request with this id; undefined if there is none, or if the cache serves it. */
   progress(requestId: string): CutoutProgress | undefined {
     return this.#progress.of(requestId);
   }
 
   /**
-   * The cached cutout of an image known by its id; undefined if it has to be made.
+   * The cached cutout of the image with this id; undefined if the cache does not have it.
    * @throws {UnknownModelError}
    */
   find(image: ImageId, request: RenderingRequest, scope: ReadScope): Promise<CutoutResult | undefined> {
@@ -98,8 +99,8 @@ export class CutoutService {
 
   /**
    * The cutout of an image, from the cache if possible.
-   * @throws {ImageError} if the image is at fault.
-   * @throws {EngineError} if the engine is.
+   * @throws {ImageError} if the image or the options are the cause.
+   * @throws {EngineError} if the engine is the cause.
    * @throws {UnknownModelError}
    */
   cutOut(request: CutoutRequest): Promise<CutoutResult> {
@@ -128,7 +129,7 @@ export class CutoutService {
       };
     }
     const { value: { entry: file, source, times }, leads } = await this.#flights.join(
-      // A request for a new result must not get one that was begun before it.
+      // A request for a new result must not join work that started before it.
       `${cacheUse} ${key}`,
       (signal) => this.#make(request, { key, maskKey, label: request.name ?? image, signal }),
       request.signal,
@@ -159,7 +160,7 @@ export class CutoutService {
     return { entry, image, key, source: tier, coalesced: false, cacheUse: "default", timings };
   }
 
-  /** The file's representation, which memory may have ready, or else the file. */
+  /** The file in the request's representation, which memory may already have; without one, the file itself. */
   async #find(key: string, { representation }: RenderingRequest, scope: ReadScope): Promise<CacheHit | undefined> {
     const ready = representation && scope === "all" ? this.#representations.read(key, representation) : undefined;
     if (ready !== undefined) return { entry: ready, tier: "memory" };
@@ -167,7 +168,7 @@ export class CutoutService {
     return found && { entry: this.#representations.represent(key, found.entry, representation), tier: found.tier };
   }
 
-  /** Makes a file that the cache does not have, and keeps it. */
+  /** Makes a file that the cache does not have, and stores it. */
   async #make(
     request: CutoutRequest,
     { key, maskKey, label, signal }: { key: string; maskKey: string; label: string; signal: AbortSignal },
@@ -181,7 +182,7 @@ export class CutoutService {
     return { entry, source, times: cutout.times };
   }
 
-  /** Has the engine render an image, with its known mask or after an inference. */
+  /** Renders an image in the engine, from its mask if `maskFile` is given, otherwise after an inference. */
   async #render(
     request: CutoutRequest,
     maskKey: string,
@@ -221,10 +222,10 @@ function requireBackground({ render, background }: CutoutRequest): void {
   throw new ImageError("background_missing", "background_image names a picture that the request does not contain");
 }
 
-/** In hexadecimal digits: enough to tell the renderings of one image apart. */
+/** In hexadecimal digits: enough to distinguish the renderings of one image. */
 const DIGEST_LENGTH = 16;
 
-/** Most requests have the same options object, the default one, whose digest is computed once. */
+/** Most requests share the default options object, so its digest is computed only once. */
 const digests = new WeakMap<RenderOptions, Promise<string>>();
 
 function digestOf(options: RenderOptions): Promise<string> {

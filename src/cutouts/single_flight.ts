@@ -17,8 +17,8 @@ export interface SingleFlightOptions {
 }
 
 /**
- * Runs work once for all callers that ask for the same key while it runs. When the last caller has left, the work's
- * signal is aborted and nobody joins it any more.
+ * Runs work once for all callers that ask for the same key while it runs. When the last caller leaves, the work's signal
+ * is aborted and no later caller joins it.
  */
 export class SingleFlight<T> {
   readonly #flights = new Map<string, Flight<T>>();
@@ -34,8 +34,8 @@ export class SingleFlight<T> {
   }
 
   /**
-   * Joins the work running for `key`, or starts it. A failure is shared and then forgotten.
-   * @param signal makes this caller leave; the returned promise then rejects with the signal's reason.
+   * Joins the work running for `key`, or starts it. All callers share a failure, and the next caller starts again.
+   * @param signal makes this caller leave: the returned promise rejects with the signal's reason.
    */
   async join(key: string, work: (signal: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<Joined<T>> {
     signal?.throwIfAborted();

@@ -9,7 +9,7 @@ import { addHeaders, type HttpEnv } from "./response_headers.ts";
 export interface AccessControlOptions {
   /** Tokens of clients. If the list is empty, no token is needed. */
   apiTokens: readonly SecretToken[];
-  /** Opens everything that the clients' tokens open. */
+  /** Also grants everything that clients' tokens grant. */
   adminToken?: SecretToken;
   /** Without it, nobody is limited. */
   rateLimiter?: RateLimiter;
@@ -27,7 +27,7 @@ export function accessControl(options: AccessControlOptions): MiddlewareHandler<
   const tokens = adminToken === undefined ? apiTokens : [...apiTokens, adminToken];
 
   return async function accessControl(c, next) {
-    // Several patterns of a dialect may match one path. The request counts once.
+    // Several patterns of an API may match one path. The request counts only once.
     if (c.get("admitted")) return await next();
     const token = findToken(tokens, tokenOf(c.req.raw.headers));
     if (rateLimiter !== undefined) {
@@ -45,14 +45,14 @@ export function accessControl(options: AccessControlOptions): MiddlewareHandler<
 }
 
 /**
- * Runs a guard before all routes of a dialect. The guard becomes one of the dialect's own routes, so that the dialect's
- * `onError` formats its errors; it could not catch those of a guard on the application.
+ * Runs a guard before all routes of an API. The guard becomes one of the API's own routes, so that the API's `onError`
+ * formats its errors. It could not catch errors of a guard on the application.
  */
-export function withGuard<E extends Env>(dialect: Hono<E>, guard: MiddlewareHandler<HttpEnv>): Hono<E> {
-  const routes = dialect.routes.splice(0);
-  for (const path of new Set(routes.map(({ path }) => path))) dialect.use(path, guard);
-  dialect.routes.push(...routes);
-  return dialect;
+export function withGuard<E extends Env>(api: Hono<E>, guard: MiddlewareHandler<HttpEnv>): Hono<E> {
+  const routes = api.routes.splice(0);
+  for (const path of new Set(routes.map(({ path }) => path))) api.use(path, guard);
+  api.routes.push(...routes);
+  return api;
 }
 
 /** Sets the fields of draft-ietf-httpapi-ratelimit-headers-06, the last version with one field each; times in seconds. */
@@ -84,8 +84,8 @@ function clientNetwork(c: Context<HttpEnv>, trustedProxies: number): string {
 }
 
 /**
- * Each proxy appends the address that it was called from. So entries are trusted from the right, one for each trusted
- * proxy; anybody may have written the others.
+ * Each proxy appends the address of its peer. So entries are trusted from the right, one for each trusted proxy; a client
+ * can forge the others.
  */
 function clientAddress(c: Context<HttpEnv>, trustedProxies: number): string {
   const peer = c.env?.remoteAddr?.hostname ?? "unknown";

@@ -4,19 +4,19 @@ import { joinChunks } from "./join_chunks.ts";
 export interface BodyLimits {
   /** The largest body, in bytes. */
   maxBytes: number;
-  /** The largest sum of all bodies whose requests are not answered yet, in bytes. */
+  /** The largest total size of the bodies of all pending requests, in bytes. */
   maxPendingBytes: number;
   /** How long a body may take to arrive, in milliseconds. */
   timeoutMs: number;
 }
 
-/** `Retry-After` when too many bytes are pending, in seconds: the time of a few images. */
+/** `Retry-After` when too many bytes are pending, in seconds: about the time that a few images take. */
 const RETRY_AFTER_SECONDS = 5;
 
-/** In bytes. Up to this size the runtime reads faster than we do, and the second copy it holds does not matter. */
+/** In bytes. Up to this size the runtime reads faster than this code, and the extra copy it holds does not matter. */
 const SMALL_BODY_BYTES = 1_048_576;
 
-/** Reads request bodies, and bounds the memory that all of them take while their requests wait for a worker. */
+/** Reads request bodies, and limits the memory that all of them take while their requests wait for a worker. */
 export class BodyReader {
   readonly #limits: BodyLimits;
   #pendingBytes = 0;
@@ -83,7 +83,7 @@ export class BodyReader {
     }
   }
 
-  /** Joins a large body in one buffer: `arrayBuffer()` holds it in memory more than twice. */
+  /** Reads a large body into one buffer: `arrayBuffer()` holds more than two copies of it. */
   async #read(request: Request, reservation: Reservation): Promise<Uint8Array<ArrayBuffer>> {
     const { maxBytes } = this.#limits;
     const declared = Number(request.headers.get("Content-Length") ?? NaN);
@@ -116,7 +116,7 @@ export class RequestBody implements Disposable {
     this.#reservation = reservation;
   }
 
-  /** Hands the bytes over, once: they can be collected when the caller is done with them, before the request ends. */
+  /** Hands over the bytes, once, so that they can be collected before the request ends, as soon as the caller drops them. */
   take(): Uint8Array<ArrayBuffer> {
     const bytes = this.#bytes;
     if (bytes === undefined) throw new Error("the body has been taken already");

@@ -7,7 +7,7 @@ import type { HttpEnv } from "./response_headers.ts";
  * stream, which halves the speed of memory hits. Its `cors()` does so too, so it handles preflights only.
  */
 
-/** Fields that scripts of other origins may read, beside those that are always readable. */
+/** Fields that scripts from other origins may read, in addition to those that are always readable. */
 const EXPOSED = [
   "Age",
   "Cache-Status",
@@ -36,8 +36,8 @@ const EXPOSED = [
 const PREFLIGHT_SECONDS = 7200;
 
 /**
- * Lets pages of these origins call the API (CORS protocol of the Fetch standard); `*` lets all. Cookies are not used
- * here.
+ * Allows pages from these origins to call the API (CORS protocol of the Fetch standard); `*` allows all. Cookies are not
+ * used.
  */
 export function crossOrigin(origins: readonly string[]): MiddlewareHandler<HttpEnv> {
   const all = origins.includes("*");
@@ -65,8 +65,8 @@ export function crossOrigin(origins: readonly string[]): MiddlewareHandler<HttpE
  * Forbids browsers to run, frame or sniff a response. Our own pages set the `Content-Security-Policy` that they need.
  * `Cross-Origin-Resource-Policy` cannot list origins: with `embeddable`, any page may show the images.
  *
- * Hono's `secureHeaders()` would look into the headers of every response; responses that are sent again and again have
- * these fields already (see `completeHeaders`). `Strict-Transport-Security` is left to the proxy that adds TLS, since it
+ * Hono's `secureHeaders()` would inspect the headers of every response; repeated responses already have these fields
+ * (see `completeHeaders`). `Strict-Transport-Security` is left to the proxy that adds TLS, since it
  * holds for the whole domain.
  */
 export function secureHeaders({ embeddable }: { embeddable: boolean }): MiddlewareHandler<HttpEnv> {

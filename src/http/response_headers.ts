@@ -3,7 +3,7 @@ import type { Context } from "hono";
 /** Header fields by name. */
 export type HeaderFields = Readonly<Record<string, string>>;
 
-/** What HTTP's own middleware finds in a request's context. */
+/** The request context of the HTTP middleware. */
 export interface HttpEnv {
   /** The connection, as `Deno.serve` describes it; empty for a request without a socket. */
   Bindings: Partial<Deno.ServeHandlerInfo<Deno.NetAddr>>;
@@ -12,20 +12,20 @@ export interface HttpEnv {
     commonHeaders?: HeaderFields;
     /** Fields that only the response to this request has. */
     ownHeaders?: HeaderFields;
-    /** The response, if it has both kinds of fields already. */
+    /** The response, if it already has both kinds of fields. */
     completeResponse?: Response;
     /** Whether the request has passed access control. */
     admitted?: boolean;
   };
 }
 
-/** Adds fields to the response to this request, whichever handler makes it. */
+/** Adds fields to the response to this request, no matter which handler creates it. */
 export function addHeaders(c: Context, headers: HeaderFields): void {
   c.set("ownHeaders", { ...c.get("ownHeaders"), ...headers });
 }
 
 /**
- * Sets the fields that were added for the response, unless the response has its own value or is complete already. It
+ * Sets the fields that were added for the response, unless the response has its own value or is already complete. It
  * changes the headers in place: Hono's `c.header()` would turn the body into a stream, which halves the speed of memory
  * hits.
  */
@@ -40,7 +40,7 @@ export function completeHeaders(c: Context): void {
 
 /**
  * Sets `Content-Length` of a response to HEAD to the length that GET would send (RFC 9110, section 9.3.2). The runtime
- * sends no body, so it would say 0.
+ * sends no body, so it would send 0.
  */
 export async function setLengthForHead({ res, req }: Context): Promise<void> {
   if (req.method !== "HEAD" || res.body === null || res.headers.has("Content-Length")) return;

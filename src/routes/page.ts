@@ -13,7 +13,7 @@ export const pagePaths = [
   describeRoute({
     method: "get",
     path: "/page/{file}",
-    summary: "The files of the page at /",
+    summary: "Files of the page at /",
     tags: ["service"],
     request: { params: z.object({ file: z.string().meta({ example: "app.js" }) }) },
     responses: {
@@ -32,7 +32,7 @@ export const pagePaths = [
   }),
 ] as const;
 
-/** Everything comes from this server. `blob:` allows images that the page makes of files and responses. */
+/** Everything comes from this server. `blob:` allows the images that the page creates from files and responses. */
 const POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -55,7 +55,7 @@ interface PageFile {
   readonly etag: string;
 }
 
-/** The page for browsers: at `/` if HTML is preferred, its files under `/page/`. They are read on the first request. */
+/** The page for browsers: at `/` if HTML is preferred, its files under `/page/`. The files are read on the first request. */
 export function pageRoute({ pageFolder }: PageRouteOptions): Hono<AppEnv> {
   const route = new Hono<AppEnv>();
   let files: Promise<Map<string, PageFile>> | undefined;
@@ -65,7 +65,7 @@ export function pageRoute({ pageFolder }: PageRouteOptions): Hono<AppEnv> {
     const file = (await (files ??= readFiles(pageFolder))).get(name);
     if (file === undefined) throw new HttpError(404, "not_found", "the page has no file with this name");
     const { bytes, contentType, etag } = file;
-    // Revalidated each time, since the files are small: a page of one version never runs scripts of another.
+    // Browsers revalidate each file every time, so that a page never runs scripts of another version. The files are small.
     const headers = { "ETag": `"${etag}"`, "Cache-Control": "no-cache" };
     if (matchesEtag(c.req.header("If-None-Match"), etag)) return c.body(null, 304, headers);
     return c.body(bytes, 200, { ...headers, "Content-Type": contentType });

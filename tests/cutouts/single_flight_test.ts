@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { SingleFlight } from "../../src/cutouts/single_flight.ts";
 
-Deno.test("single flight › running work is joined, finished work is not", async () => {
+Deno.test("single flight › callers join running work, but not finished work", async () => {
   const flights = new SingleFlight<number>();
   let runs = 0;
   const work = async () => {
@@ -17,7 +17,7 @@ Deno.test("single flight › running work is joined, finished work is not", asyn
   ]);
 });
 
-Deno.test("single flight › a failure reaches all who joined, and the next caller tries again", async () => {
+Deno.test("single flight › all callers share a failure, and the next caller tries again", async () => {
   const flights = new SingleFlight<string>();
   const failing = () => Promise.reject(new Error("no"));
   const results = await Promise.allSettled([flights.join("a", failing), flights.join("a", failing)]);
@@ -42,10 +42,10 @@ Deno.test("single flight › after a failure that concerns the leader alone, the
     { value: "made", leads: false },
   ]);
   const shared = await Promise.allSettled([flights.join("a", fails("ours")), flights.join("a", works)]);
-  assert.deepEqual(shared.map(({ status }) => status), ["rejected", "rejected"], "any other failure is shared");
+  assert.deepEqual(shared.map(({ status }) => status), ["rejected", "rejected"], "all callers share any other failure");
 });
 
-Deno.test("single flight › work goes on while anybody waits for it, and is abandoned when nobody does", async () => {
+Deno.test("single flight › work continues while a caller waits for it, and is aborted when none does", async () => {
   const flights = new SingleFlight<string>();
   let abandoned = false;
   const { promise: finish, resolve } = Promise.withResolvers<string>();

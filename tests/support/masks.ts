@@ -1,16 +1,16 @@
-/** How much two masks of one size differ. */
+/** The similarity of two masks of the same size. */
 export interface MaskComparison {
-  /** Mean absolute difference, of 1.0. */
+  /** Mean absolute difference, from 0 to 1. */
   meanDifference: number;
-  /** The largest absolute difference of a pixel, of 1.0. */
+  /** The largest absolute difference of a pixel, from 0 to 1. */
   worstDifference: number;
-  /** Of the pixels at 128 and above. */
+  /** Of the pixels with a value of at least 128. */
   intersectionOverUnion: number;
 }
 
 /** Compares two masks, height×width, 0–255. */
 export function compareMasks(mask: Uint8Array, reference: Uint8Array): MaskComparison {
-  if (mask.length !== reference.length) throw new Error(`${mask.length} and ${reference.length} pixels`);
+  if (mask.length !== reference.length) throw new Error(`masks have ${mask.length} and ${reference.length} pixels`);
   let sum = 0;
   let worst = 0;
   let intersection = 0;

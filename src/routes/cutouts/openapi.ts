@@ -29,10 +29,10 @@ const optionsQuery = renderOptionsSchema.in.extend({
 });
 const jsonRequestSchema = optionsQuery.extend({
   image_base64: z.string().optional().describe("The image file in base64, with or without a `data:` prefix."),
-  image_url: z.url({ protocol: /^https?$/ }).optional().describe("The image's URL, instead of the file."),
+  image_url: z.url({ protocol: /^https?$/ }).optional().describe("The image's URL."),
 });
 const formRequestSchema = jsonRequestSchema.extend({
-  file: fileSchema("The image file, instead.").optional(),
+  file: fileSchema("The image file.").optional(),
   background_image: fileSchema("A picture to put behind the subject.").optional(),
 });
 
@@ -43,13 +43,16 @@ export const cutoutsPaths = [
     summary: "Removes the background of an image",
     description:
       "Send the image itself, or one of `file`, `image_base64` and `image_url`. Options may be in the query " +
-      "or in the body. The format is that of `format`, or else that of `Accept`.",
+      "or in the body. `format` sets the format of the cutout; without it, `Accept` does.",
     tags: ["cutouts"],
     security: clientSecurity,
     request: {
       query: optionsQuery,
       headers: cacheControlParameter.extend({
-        "Accept": z.string().optional().meta({ description: "The formats you accept.", example: "image/webp" }),
+        "Accept": z.string().optional().meta({
+          description: "The formats that the client accepts.",
+          example: "image/webp",
+        }),
       }),
       body: {
         required: true,
@@ -67,8 +70,8 @@ export const cutoutsPaths = [
         description: "The cutout.",
         headers: {
           ...cutoutHeaders,
-          "Location": header("The address at which GET returns this cutout."),
-          "Content-Disposition": header("A file name, made from the image's name."),
+          "Location": header("The URL at which GET returns this cutout."),
+          "Content-Disposition": header("A file name, derived from the image's name."),
         },
         content: files,
       },
@@ -97,14 +100,14 @@ export const cutoutsPaths = [
     method: "get",
     path: "/cutouts/{image}",
     summary: "Returns a cutout from the cache",
-    description: "For clients that know the image's digest and can save the upload.",
+    description: "Saves the upload for clients that know the image's digest.",
     tags: ["cutouts"],
     security: clientSecurity,
     request: {
       params: imageParameter,
       query: optionsQuery,
       headers: cacheControlParameter.extend({
-        "If-None-Match": z.string().optional().describe("Entity tags of cutouts that the client has."),
+        "If-None-Match": z.string().optional().describe("Entity tags of the client's copies."),
         "Prefer": z.string().optional().meta({
           description: "`handling=lenient` (RFC 7240): 204 instead of 404, which every browser logs as an error.",
           example: "handling=lenient",
@@ -113,7 +116,7 @@ export const cutoutsPaths = [
     },
     responses: {
       200: {
-        description: "The cutout. Shared caches may keep it.",
+        description: "The cutout. Shared caches may keep it, unless the server requires tokens.",
         headers: cutoutHeaders,
         content: files,
       },

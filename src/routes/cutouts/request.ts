@@ -27,7 +27,7 @@ export type ParsedRequest = Source & {
 const SOURCES = ["file", "image_base64", "image_url"] as const;
 const EXPECTED = "send the image itself, or one of the fields file, image_base64 and image_url";
 
-/** @throws {HttpError} 400, 415 or 422, if the body is not a request with one image. */
+/** @throws {HttpError} 400, 415 or 422 if the body is not a request with one image. */
 export async function parseRequest(
   contentType: string | undefined,
   body: Uint8Array<ArrayBuffer>,
@@ -40,7 +40,7 @@ export async function parseRequest(
   let background: Uint8Array<ArrayBuffer> | undefined;
   for (const [name, value] of fields) {
     if (SOURCES.some((source) => source === name)) continue;
-    if (name in query) throw new HttpError(422, "invalid_request", `${name}: is both in the query and in the body`);
+    if (name in query) throw new HttpError(422, "invalid_request", `${name}: is in both the query and the body`);
     if (typeof value === "string") options[name] = value;
     else if (name === "background_image") options[name] = await sha256(background = value.bytes);
     else throw new HttpError(422, "invalid_request", `${name}: is a file, not an option`);
@@ -49,8 +49,9 @@ export async function parseRequest(
 }
 
 /**
- * Whether the body is an image and not a form. The bytes decide as well: curl labels everything that `--data-binary` sends
- * a form, and httpie labels it JSON. Text has no control characters in its first bytes; every image format has.
+ * Whether the body is an image rather than a form. The bytes decide as well, since curl labels everything that
+ * `--data-binary` sends as a form, and httpie labels it as JSON. Text has no control characters in its first bytes; every
+ * image format has.
  */
 function isImageItself(contentType: string | undefined, body: Uint8Array): boolean {
   const mediaType = mediaTypeOf(contentType);
@@ -84,7 +85,11 @@ function sourceOf(fields: Fields): Source {
 export function acceptedFormat(c: Context): string {
   const type = negotiate(c, ["image/png", "image/webp", "image/jpeg"]);
   if (type !== undefined) return type.slice("image/".length);
-  throw new HttpError(406, "not_acceptable", "a cutout is image/png, image/webp or image/jpeg; Accept allows none");
+  throw new HttpError(
+    406,
+    "not_acceptable",
+    "cutouts are image/png, image/webp or image/jpeg; Accept allows none of them",
+  );
 }
 
 /** @throws {HttpError} 422 `invalid_options` */

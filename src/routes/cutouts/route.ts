@@ -17,18 +17,18 @@ import { acceptedFormat, type Options, parseOptions, parseRequest } from "./requ
 export interface CutoutsRouteOptions {
   cutouts: CutoutService;
   bodies: BodyReader;
-  /** Fetches images by their URL. Without it such requests are refused. */
+  /** Fetches images by URL. Without it, such requests are refused. */
   imageUrls?: ImageFetcher;
-  /** How long others may keep a cutout, in seconds. */
+  /** How long clients and shared caches may keep a cutout, in seconds. */
   maxAgeSeconds: number;
   /** Whether clients need a token. If so, shared caches must not keep cutouts. */
   needsToken: boolean;
 }
 
 /**
- * The native API. `POST /cutouts` makes a cutout of an image. `GET /cutouts/{SHA-256 of the image}` answers from the
- * cache, for clients that know the digest and can save the upload. The address depends on the content alone, so any
- * cache between client and server may keep the response.
+ * The native API. `POST /cutouts` makes a cutout of an image. `GET /cutouts/{SHA-256 of the image}` returns one from the
+ * cache, which saves the upload for clients that know the digest. The URL depends on the content alone, so any cache
+ * between client and server may keep the response.
  */
 export function cutoutsRoute(
   { cutouts, bodies, imageUrls, maxAgeSeconds, needsToken }: CutoutsRouteOptions,
@@ -52,7 +52,7 @@ export function cutoutsRoute(
     return responses.respond(c, result, () => ({
       "Content-Disposition": contentDisposition(fileName(name, result.entry.contentType), { type: "inline" }),
       "Location": locationOf(result, { ...options, format: render.format }),
-      // The response to POST is for its sender only; everybody may keep the one at its Location.
+      // The response to POST is for its sender only; any cache may keep the one at its Location.
       "Cache-Control": "no-store",
       "Vary": "Accept",
     }));
@@ -71,7 +71,7 @@ export function cutoutsRoute(
         return c.body(null, 204, { "Cache-Control": "no-store", "Preference-Applied": LENIENT });
       }
       throw new HttpError(404, "not_cached", "the cache does not have this cutout; post the image to /cutouts", {
-        // The client asks again once it has posted the image.
+        // The client will ask again after it has posted the image.
         "Cache-Control": "no-store",
         "Cache-Status": cacheUse === "bypass" ? "Cutcache; fwd=bypass" : "Cutcache; fwd=miss",
       });
@@ -88,13 +88,13 @@ export function cutoutsRoute(
   return route;
 }
 
-/** The address at which GET answers with the same cutout. */
+/** The URL at which GET returns the same cutout. */
 function locationOf({ image }: CutoutResult, { format, ...options }: Options): string {
   const query = new URLSearchParams({ ...options, ...(format !== "png" && { format }) });
   return `/cutouts/${image}${query.size === 0 ? "" : `?${query}`}`;
 }
 
-/** A preference of RFC 7240, section 4.4. */
+/** A preference (RFC 7240, section 4.4). */
 const LENIENT = "handling=lenient";
 
 function isLenient(prefer: string | undefined): boolean {

@@ -1,7 +1,7 @@
 import type { ApiDocument } from "../shared/openapi.ts";
 import { type Operation, resolve, type Schema } from "./document.ts";
 
-/** A line of shell that calls an operation with its required parameters, made from the schemas' examples. */
+/** A shell command that calls an operation with its required parameters, built from the schemas' examples. */
 export function curlOf(document: ApiDocument, operation: Operation, origin: string): string {
   const { method, parameters, bodies, secured, responses } = operation;
   const required = parameters.filter(({ required }) => required);

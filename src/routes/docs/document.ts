@@ -44,7 +44,7 @@ export function operationsOf({ paths = {} }: ApiDocument): Operation[] {
       summary: operation.summary,
       description: operation.description,
       parameters: operation.parameters ?? [],
-      // `{}` comes first if a server without tokens needs none.
+      // `{}` comes first if the operation needs no token on a server without tokens.
       secured: Object.keys(operation.security?.[0] ?? {}).length > 0,
       bodies: schemasOf(operation.requestBody?.content),
       responses: Object.entries(operation.responses as Schema).map(([status, response]) => ({

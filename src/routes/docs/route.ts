@@ -9,7 +9,7 @@ export const docsPaths = [
   describeRoute({
     method: "get",
     path: "/openapi.json",
-    summary: "This description for programs",
+    summary: "This API description for programs",
     tags: ["service"],
     responses: {
       200: {
@@ -25,7 +25,7 @@ export const docsPaths = [
   describeRoute({
     method: "get",
     path: "/docs",
-    summary: "This description for people",
+    summary: "This API description for people",
     tags: ["service"],
     responses: {
       200: {
@@ -42,7 +42,7 @@ export const docsPaths = [
 ] as const;
 
 export interface DocsRouteOptions {
-  /** Makes the document; called once, on the first request. */
+  /** Builds the document; called once, on the first request. */
   describe: () => Promise<ApiDocument>;
 }
 

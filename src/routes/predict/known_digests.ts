@@ -10,8 +10,8 @@ const MAX_BODY_BYTES = 1_048_576;
 const SAMPLE_BYTES = 24;
 
 /**
- * Finds the digests of bodies that come again and again by comparing them byte by byte with the bodies before. A
- * comparison takes a twentieth of the time of a hash, and unlike a shorter checksum it is never wrong.
+ * Finds the digests of repeated bodies by comparing them byte by byte with earlier bodies. A comparison takes a twentieth
+ * of the time of a hash, and unlike a shorter checksum it is never wrong.
  */
 export class KnownDigests {
   readonly #known = new LRUCache<string, { readonly bytes: Uint8Array; readonly digest: Sha256Hex }>({
@@ -26,8 +26,8 @@ export class KnownDigests {
   }
 
   /**
-   * Takes over the bytes of a body that may come again; they must not change from now on. If it is known already, its
-   * bytes are released at once: bodies that wait for the collector took a tenth of all time.
+   * Takes over the bytes of a body that may be repeated; they must not change from now on. If the body is already known,
+   * its bytes are released at once: bodies left to the garbage collector took a tenth of all time.
    */
   keep(bytes: Uint8Array<ArrayBuffer>, digest: Sha256Hex): void {
     const slot = slotOf(bytes);
@@ -36,7 +36,7 @@ export class KnownDigests {
   }
 }
 
-/** The slot of a body, made of its length and two samples. Bodies that share a slot replace each other. */
+/** The slot of a body: its length and two samples. Bodies that share a slot replace each other. */
 function slotOf(bytes: Uint8Array): string {
   const sample = (at: number) => bytes.subarray(at, at + SAMPLE_BYTES).toHex();
   return `${bytes.length}:${sample(bytes.length >> 1)}${sample(bytes.length - (bytes.length >> 2))}`;

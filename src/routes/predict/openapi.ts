@@ -24,7 +24,9 @@ export const predictRequestSchema = z.object({
     example: ONE_PIXEL,
   }),
   model: z.string().optional().describe("One of the models that `GET /metadata` lists."),
-  options: renderOptionsSchema.optional().describe("How to render the cutout. By default a PNG of the image's size."),
+  options: renderOptionsSchema.optional().describe(
+    "How to render the cutout: by default, as a PNG of the image's size.",
+  ),
 });
 
 const responseSchema = z.object({
@@ -32,7 +34,7 @@ const responseSchema = z.object({
   img_none_bg_base64: z.string().describe("The cutout file in base64."),
 }).meta({ id: "Cutout" });
 
-const requestId = z.string().optional().describe("Set if the server is at fault: identifies the request in its log.");
+const requestId = z.string().optional().describe("Only for errors of the server: identifies the request in its log.");
 
 const errorSchema = z.object({
   status: z.literal("ng"),
@@ -47,7 +49,7 @@ export const predictPaths = [
     method: "post",
     path: "/predict",
     summary: "Removes the background of an image",
-    description: "Sending the same image again costs a cache hit, whatever its name.",
+    description: "Sending the same image again is a cache hit, even under another name.",
     tags: ["cutouts"],
     security: clientSecurity,
     request: {

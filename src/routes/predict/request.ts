@@ -7,7 +7,7 @@ import { predictRequestSchema } from "./openapi.ts";
 
 const EXPECTED = `send {"file_path": string, "img_base64": string}`;
 
-/** @throws {HttpError} 415 if the body is declared as anything but JSON. */
+/** @throws {HttpError} 415 if the request declares another type than JSON. */
 export function requireJson(contentType: string | undefined): void {
   const mediaType = mediaTypeOf(contentType);
   if (mediaType === undefined || isJson(mediaType)) return;

@@ -55,16 +55,16 @@ export function predictRoute({ cutouts, bodies, telemetry }: PredictRouteOptions
 
   route.all("/predict", allowOnly("POST"));
 
-  /** Finds the response to a body that was answered before, by the body's digest alone; parses any other body. */
+  /** Finds the cutout for a repeated body by the body's digest alone; parses any other body. */
   async function findOrParse(c: Context<AppEnv>, body: Uint8Array<ArrayBuffer>) {
     const timings: Timings = {};
     const digest = await timed(timings, "hash", () => digests.digestOf(body), telemetry);
     const known = cacheUseOf(c.req.header("Cache-Control")) === "default" ? knownBodies.get(digest) : undefined;
-    const found = known &&
+    const hit = known &&
       await cutouts.find(known.image, { ...known, representation, logger: c.get("logger") }, "all");
-    if (found === undefined) return { digest, request: parseRequest(body) };
+    if (hit === undefined) return { digest, request: parseRequest(body) };
     digests.keep(body, digest);
-    return { hit: { ...found, timings: { ...timings, ...found.timings } } };
+    return { hit: { ...hit, timings: { ...timings, ...hit.timings } } };
   }
 
   return route;

@@ -18,9 +18,9 @@ const errorSchema = z.object({
   detail: z.union([
     z.string(),
     z.array(z.object({ loc: z.array(z.union([z.string(), z.int()])), msg: z.string(), type: z.string() })),
-  ]).describe("What was wrong: in words, or parameter by parameter."),
+  ]).describe("The problem: in words, or for each parameter."),
   code: z.string(),
-  request_id: z.string().optional().describe("Set if the server is at fault: identifies the request in its log."),
+  request_id: z.string().optional().describe("Only for errors of the server: identifies the request in its log."),
 }).meta({ id: "RembgError" });
 
 const responses = {

@@ -3,7 +3,7 @@ import type { Fields, FormFile } from "../../http/fields.ts";
 import { type RenderOptions, renderOptionsSchema } from "../../render/options.ts";
 import { describeIssues, ParameterError } from "../shared/parameters.ts";
 
-/** Values as rembg's server reads them (pydantic), so that everything it accepts is accepted here. */
+/** Flags as rembg's server (pydantic) reads them, so that everything it accepts is accepted here. */
 const words = { truthy: ["true", "1", "on", "yes", "t", "y"], falsy: ["false", "0", "off", "no", "f", "n"] };
 const flag = z.stringbool(words).meta({ enum: [...words.truthy, ...words.falsy] }).default(false);
 const integer = (maximum?: number) =>
@@ -25,20 +25,20 @@ export const parametersSchema = z.strictObject({
   /** `red,green,blue,alpha`, each 0 to 255. */
   bgc: z.string().regex(/^\s*\d{1,3}\s*(,\s*\d{1,3}\s*){2,3}$/, "is not red,green,blue,alpha, each from 0 to 255")
     .refine((text) => text.split(",").every((channel) => Number(channel) <= 255), "has a channel over 255").optional(),
-  /** Prompts for models that are not served here. */
+  /** Prompts for models that are not available here. */
   extras: z.string().optional(),
 });
 
 export type Parameters = z.output<typeof parametersSchema>;
 
-/** Features that are not served, with the nearest alternative. */
+/** Features that are not available, with the nearest alternative. */
 const NOT_SERVED = {
   a: "alpha matting is not available; POST /cutouts?refine=true gives finer edges",
   vm: "ViTMatte is not available; POST /cutouts?refine=true gives finer edges",
   dc: "decontamination is not available by itself; POST /cutouts?refine=true does it, and refines the edges",
 } as const;
 
-/** A fault of one parameter, as FastAPI lists it. */
+/** An invalid parameter, as FastAPI lists it. */
 export interface Fault {
   readonly loc: readonly (string | number)[];
   readonly msg: string;
@@ -63,7 +63,7 @@ export function parseParameters(given: Record<string, unknown>, place: Place): P
     if (parameters[name as keyof typeof NOT_SERVED]) throw faultOf(place, name, reason, "not_served");
   }
   if (parameters.extras !== undefined && !/^\s*(\{\s*\}\s*)?$/.test(parameters.extras)) {
-    throw faultOf(place, "extras", "no model here takes any", "not_served");
+    throw faultOf(place, "extras", "no model here supports them", "not_served");
   }
   return parameters;
 }

@@ -12,13 +12,13 @@ import { fileOf, parseParameters, renderOptionsOf, urlOf } from "./request.ts";
 export interface RembgRouteOptions {
   cutouts: CutoutService;
   bodies: BodyReader;
-  /** Fetches images by their URL. Without it such requests are refused. */
+  /** Fetches images by URL. Without it, such requests are refused. */
   imageUrls?: ImageFetcher;
 }
 
 /**
  * rembg's HTTP API (`rembg s`, version 2.0.86): `GET /api/remove?url=…`, and `POST /api/remove` with a form's `file`.
- * Errors have FastAPI's format. Parameters that cannot be served are refused by name.
+ * Errors have FastAPI's format. Unsupported parameters are refused by name.
  */
 export function rembgRoute({ cutouts, bodies, imageUrls }: RembgRouteOptions): Hono<AppEnv> {
   const route = new Hono<AppEnv>();
@@ -49,7 +49,7 @@ export function rembgRoute({ cutouts, bodies, imageUrls }: RembgRouteOptions): H
     const fields = await parseFields(c.req.header("Content-Type"), body.take());
     const { bytes: image, name } = fileOf(fields);
     const texts = [...fields].filter(([name]) => name !== "file");
-    // rembg reads parameters from the form; users of curl like to put them into the query.
+    // rembg reads parameters from the form, but curl users often put them in the query.
     const parameters = parseParameters({ ...c.req.query(), ...Object.fromEntries(texts) }, "body");
 
     const render = renderOptionsOf(parameters);

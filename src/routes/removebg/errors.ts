@@ -2,19 +2,19 @@ import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { toHttpError } from "../shared/errors.ts";
 import { ParameterError } from "../shared/parameters.ts";
 
-/** One entry of the list `errors` in a response. `code` is one that remove.bg documents, if it has one for the fault. */
+/** One entry of the list `errors` in a response. `code` is the one that remove.bg documents, if there is one. */
 export interface Fault {
   readonly title: string;
   readonly code: string;
   readonly detail?: string;
 }
 
-/** Wrong parameters: all of them, each with what would be right. */
+/** Reports invalid parameters, all at once, each with a hint at what is valid. */
 export function parameterError(...faults: readonly [Fault, ...Fault[]]): ParameterError<Fault> {
   return new ParameterError(faults, faults[0].detail ?? faults[0].title);
 }
 
-/** remove.bg's names for errors that every dialect has. */
+/** remove.bg's names for errors that all APIs share. */
 const KNOWN: Readonly<Record<string, { status: ContentfulStatusCode; code: string; title: string }>> = {
   unauthorized: { status: 403, code: "auth_failed", title: "API key missing or invalid" },
   rate_limited: { status: 429, code: "rate_limit_exceeded", title: "Rate limit exceeded" },
@@ -28,7 +28,7 @@ const KNOWN: Readonly<Record<string, { status: ContentfulStatusCode; code: strin
   roi_region_empty: { status: 400, code: "roi_region_empty", title: "ROI region is empty" },
 };
 
-/** Statuses that remove.bg does not use: it answers 400. */
+/** Statuses that remove.bg does not use: it responds with 400 instead. */
 const UNUSED_STATUSES: ReadonlySet<number> = new Set([413, 415, 422]);
 
 /** Any error in remove.bg's format, and the status that its clients expect. */

@@ -13,7 +13,7 @@ import { parametersSchema } from "./request.ts";
 
 const errorSchema = z.object({
   errors: z.array(z.object({ title: z.string(), code: z.string(), detail: z.string().optional() })).min(1),
-  request_id: z.string().optional().describe("Set if the server is at fault: identifies the request in its log."),
+  request_id: z.string().optional().describe("Only for errors of the server: identifies the request in its log."),
 }).meta({ id: "RemovebgErrors" });
 
 const resultSchema = z.object({
@@ -43,10 +43,10 @@ const failure = (description: string, headers = {}) => ({
 });
 
 const failures = {
-  400: failure("The request or the image is wrong. Each fault has a code."),
+  400: failure("The request or the image is invalid. Each error has a code."),
   403: failure("`auth_failed`: missing or invalid API key."),
   429: failure("`rate_limit_exceeded`", { "Retry-After": header("When to retry, in seconds.") }),
-  500: failure("Internal error. The log has the details under the `request_id`."),
+  500: failure("Internal error. The log has details under the `request_id`."),
   503: failure("The queue is full, or the server is shutting down."),
 };
 
@@ -92,7 +92,7 @@ export const removebgPaths = [
           "X-Foreground-Width": header("Size of the foreground, in pixels."),
           "X-Foreground-Height": header("As above."),
           "X-Credits-Charged": header("Always 0."),
-          "X-Type": { ...header("The `type` of the request; none is detected."), required: false },
+          "X-Type": { ...header("The `type` of the request, since none is detected."), required: false },
         },
         content: {
           "image/png": binaryFile,

@@ -30,9 +30,9 @@ const choice = <const T extends readonly [string, ...string[]]>(values: T) =>
 const file = z.custom<FormFile>((value) => typeof value === "object", "is not a file; send it as multipart/form-data");
 const address = z.url({ protocol: /^https?$/, error: "is not an http(s) URL" });
 
-/** Accepts only the value that switches a parameter off which is not available here. */
-const only = <T extends string>(value: T, what: string) =>
-  z.string().toLowerCase().pipe(z.literal(value, `${what}: send "${value}" or leave it out`));
+/** Accepts only the value that turns off a feature that is not available here. */
+const only = <T extends string>(value: T, reason: string) =>
+  z.string().toLowerCase().pipe(z.literal(value, `${reason}; send "${value}" or leave it out`));
 
 /** remove.bg allows at most half of the subject, or 500 pixels. */
 const cropMargin = text.refine((value) => {
@@ -42,7 +42,7 @@ const cropMargin = text.refine((value) => {
   );
 }, "is more than 50% or 500px");
 
-/** All parameters. Those that become render options are checked by their schema. */
+/** All parameters. The schema of the render options checks the ones that become render options. */
 export const parametersSchema = z.strictObject({
   image_file: file.optional(),
   image_file_b64: text.optional(),
@@ -85,7 +85,7 @@ export interface RemovebgParameters {
 }
 
 /**
- * Parses the fields of a request. An empty field counts as not sent.
+ * Parses the fields of a request. An empty field counts as absent.
  * @throws {ParameterError}
  * @throws {HttpError} 400 `invalid_base64`.
  */
@@ -124,7 +124,7 @@ export function parseParameters(fields: Fields): RemovebgParameters {
   };
 }
 
-/** The type that was asked for, since none is detected. */
+/** The requested type, since none is detected. */
 function typeOf({ type, type_level }: z.output<typeof parametersSchema>): string | undefined {
   if (type_level === "none") return undefined;
   return type === "auto" ? "other" : type === "graphic" ? "graphics" : type;

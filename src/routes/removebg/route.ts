@@ -17,14 +17,14 @@ import { parseParameters, type Source } from "./request.ts";
 export interface RemovebgRouteOptions {
   cutouts: CutoutService;
   bodies: BodyReader;
-  /** Fetches `image_url` and `bg_image_url`. Without it they are refused. */
+  /** Fetches `image_url` and `bg_image_url`. Without it, they are refused. */
   imageUrls?: ImageFetcher;
 }
 
 /** All calls are free and none is counted. The number fits into 32 bits in every client. */
 const FREE_CALLS = 2_147_483_647;
 
-/** In this order if the client has no preference: HTTP libraries that accept anything name JSON first. */
+/** In this order if the client has no preference: HTTP libraries that accept anything list JSON first. */
 const RESULT_TYPES = ["image/png", "image/jpeg", "image/webp", "application/zip", "application/json"] as const;
 
 /**
@@ -76,7 +76,7 @@ export function removebgRoute({ cutouts, bodies, imageUrls }: RemovebgRouteOptio
   route.all("/v1.0/removebg", allowOnly("POST"));
   route.all("/v1.0/account", allowOnly("GET", "HEAD"));
 
-  /** remove.bg has a single code for all reasons why a picture cannot be fetched. */
+  /** remove.bg has a single code for every reason why a picture cannot be fetched. */
   async function bytesOf(source: Source, code: string, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
     if ("bytes" in source) return source.bytes;
     try {
@@ -90,7 +90,7 @@ export function removebgRoute({ cutouts, bodies, imageUrls }: RemovebgRouteOptio
   return route;
 }
 
-/** The bytes of a picture that was fetched; 0 if it came with the body, which is counted already. */
+/** The size of a picture that was fetched, in bytes; 0 if it came with the body, which is already counted. */
 function fetchedBytes(source: Source | undefined, picture: Uint8Array | undefined): number {
   return source !== undefined && "url" in source ? picture!.length : 0;
 }

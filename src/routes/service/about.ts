@@ -27,7 +27,7 @@ const healthSchema = z.object({
     waiting: count.describe("Images in the queue."),
     queue_limit: count.describe("How many images may wait."),
     running: count,
-    inferences: count.describe("Runs of the model for requests since start."),
+    inferences: count.describe("Model runs for requests since start."),
     worker_restarts: count,
   }),
   store: z.object({
@@ -65,7 +65,7 @@ export const aboutPaths = [
   describeRoute({
     method: "get",
     path: "/",
-    summary: "A greeting as text or JSON, or the page for browsers, by Accept",
+    summary: "A greeting as text or JSON, or the page for browsers, depending on Accept",
     tags: ["service"],
     responses: {
       200: {
@@ -87,7 +87,7 @@ export const aboutPaths = [
     tags: ["service"],
     responses: {
       200: {
-        description: "The service answers. `predict_server` says whether it can make cutouts.",
+        description: "The service is up. `predict_server` says whether it can make cutouts.",
         headers: commonHeaders,
         content: { "application/json": { schema: healthSchema } },
       },
@@ -122,7 +122,7 @@ export interface AboutRouteOptions {
   deferred: DeferredWork;
 }
 
-/** The service about itself: `GET /`, `/health` and `/metadata`. */
+/** Information about the service: `GET /`, `/health` and `/metadata`. */
 export function aboutRoute(options: AboutRouteOptions): Hono<AppEnv> {
   const { appVersion, models, store, engineStatus, storeHealth, deferred } = options;
   const route = new Hono<AppEnv>();

@@ -21,9 +21,9 @@ const cacheSchema = z.object({
   requests: z.object({
     count,
     hits: count,
-    masks: count.describe("Rendered from a known mask."),
+    masks: count.describe("Rendered from a cached mask."),
     inferences: count,
-    coalesced: count.describe("Answered with the result of another request that was running."),
+    coalesced: count.describe("Served with the result of another request that was already running."),
     hit_ratio: hitRatio,
   }),
   tiers: z.record(
@@ -31,7 +31,7 @@ const cacheSchema = z.object({
     z.object({
       entries: count.optional(),
       bytes: count.optional(),
-      error: z.string().optional().describe("Why the tier does not answer."),
+      error: z.string().optional().describe("Why the tier is unavailable."),
       hits: count,
       hit_ratio: hitRatio,
     }),
@@ -48,7 +48,7 @@ const cacheSchema = z.object({
 
 const deletedSchema = z.object({
   deleted: count.describe("Entries in all tiers together."),
-  purged: z.boolean().describe("Whether the CDN in front was purged as well."),
+  purged: z.boolean().describe("Whether the CDN in front of the server was purged too."),
 }).meta({ id: "Deleted" });
 
 const headers = {
@@ -60,8 +60,8 @@ export const cachePaths = [
   describeRoute({
     method: "get",
     path: "/cache",
-    summary: "The cache's content",
-    description: "Needs `ADMIN_TOKEN`, if one is set.",
+    summary: "The contents of the cache",
+    description: "Requires `ADMIN_TOKEN`, if it is set.",
     tags: ["cache"],
     security: [...tokenSecurity, {}],
     request: {
@@ -82,23 +82,23 @@ export const cachePaths = [
   describeRoute({
     method: "delete",
     path: "/cache/{image}",
-    summary: "Removes everything made from an image",
+    summary: "Deletes everything made from an image",
     tags: ["cache"],
     security: tokenSecurity,
     request: { params: imageParameter },
     responses: {
-      200: { description: "Removed.", headers, content: { "application/json": { schema: deletedSchema } } },
+      200: { description: "Deleted.", headers, content: { "application/json": { schema: deletedSchema } } },
       ...problems(...accessCodes, "invalid_digest", "no_admin_token", "store_unavailable"),
     },
   }),
   describeRoute({
     method: "delete",
     path: "/cache",
-    summary: "Removes everything",
+    summary: "Deletes everything",
     tags: ["cache"],
     security: tokenSecurity,
     responses: {
-      200: { description: "Removed.", headers, content: { "application/json": { schema: deletedSchema } } },
+      200: { description: "Deleted.", headers, content: { "application/json": { schema: deletedSchema } } },
       ...problems(...accessCodes, "no_admin_token", "store_unavailable"),
     },
   }),
@@ -107,7 +107,7 @@ export const cachePaths = [
 export interface CacheRouteOptions {
   cache: TieredStore;
   cutouts: CutoutService;
-  /** Without it, everybody may read and nobody may delete. */
+  /** Without it, anyone may read and no one may delete. */
   adminToken?: SecretToken;
   cdn?: Pick<CdnPurger, "purge">;
 }
@@ -128,15 +128,15 @@ export function cacheRoute({ cache, cutouts, adminToken, cdn }: CacheRouteOption
     const { hits, masks, inferences, coalesced } = cutouts.counts;
     const fromCache = Object.values(hits).reduce((sum, count) => sum + count, 0);
     const requests = fromCache + masks + inferences + coalesced;
-    // A tier's ratio counts only requests that the tiers before it could not answer.
-    let left = requests;
+    // A tier's ratio counts only the requests that the tiers before it could not serve.
+    let remaining = requests;
     const withRatio = Object.entries(tiers).map(([tier, stats]) => {
       const count = hits[tier] ?? 0;
-      const told = { ...stats, hits: count, hit_ratio: ratio(count, left) };
-      left -= count;
-      return [tier, told];
+      const described = { ...stats, hits: count, hit_ratio: ratio(count, remaining) };
+      remaining -= count;
+      return [tier, described];
     });
-    const answer: z.infer<typeof cacheSchema> = {
+    const body: z.infer<typeof cacheSchema> = {
       store: cache.name,
       requests: {
         count: requests,
@@ -159,7 +159,7 @@ export function cacheRoute({ cache, cutouts, adminToken, cdn }: CacheRouteOption
         };
       }),
     };
-    return c.json(answer);
+    return c.json(body);
   });
 
   route.delete("/cache/:image", async (c) => {
@@ -181,14 +181,14 @@ export function cacheRoute({ cache, cutouts, adminToken, cdn }: CacheRouteOption
   return route;
 }
 
-/** @throws {HttpError} 401 or 403 if the request lacks the right to do this. */
+/** @throws {HttpError} 401 or 403 if the request is not authorized. */
 function authorize(c: Context<AppEnv>, adminToken: SecretToken | undefined): void {
   if (adminToken === undefined) {
     if (c.req.method === "GET" || c.req.method === "HEAD") return;
     throw new HttpError(
       403,
       "no_admin_token",
-      "deleting needs an ADMIN_TOKEN, and this server has none; set one and send it",
+      "deleting requires ADMIN_TOKEN, which this server does not have; set it and send it",
     );
   }
   requireAdmin(c.req.raw.headers, adminToken);

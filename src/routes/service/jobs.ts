@@ -7,7 +7,7 @@ import type { CutoutService } from "../../cutouts/service.ts";
 
 const jobSchema = z.object({
   state: z.enum(["waiting", "inferring", "rendering", "unknown"]).describe(
-    "`unknown`: not begun, finished, answered from the cache, or sent to another instance.",
+    "`unknown`: not started, finished, served from the cache, or sent to another instance.",
   ),
   position: z.int().min(1).optional().describe(
     "The image's place in line, from 1. Missing if it waits for something else, such as another instance's inference.",
@@ -18,10 +18,10 @@ export const jobsPaths = [
   describeRoute({
     method: "get",
     path: "/jobs/{id}",
-    summary: "The progress of an image that was sent and is not answered yet",
+    summary: "The progress of a pending request",
     description:
-      "For the client that sent it with a random UUID as `X-Request-Id`. Nobody can guess such an id, so no token is " +
-      "needed. An unknown id is not an error: a client may ask before the image has arrived.",
+      "For the client that sent an image with a random UUID as `X-Request-Id`. Nobody can guess such an id, so no token " +
+      "is needed. An unknown id is not an error: a client may ask before its image has arrived.",
     tags: ["cutouts"],
     request: {
       params: z.object({

@@ -11,7 +11,7 @@ export const metricsPaths = [
     method: "get",
     path: "/metrics",
     summary: "Metrics for Prometheus",
-    description: "If the server has `API_TOKENS`, this needs `ADMIN_TOKEN`, or any token if that is not set.",
+    description: "If `API_TOKENS` is set, this requires `ADMIN_TOKEN`, or any token if `ADMIN_TOKEN` is not set.",
     tags: ["service"],
     security: clientSecurity,
     responses: {
@@ -26,7 +26,7 @@ export const metricsPaths = [
 ] as const;
 
 export interface MetricsRouteOptions extends StateSources {
-  /** Whether clients need a token. If so, only the operator may see what they do. */
+  /** Whether clients need a token. If so, only the operator may see their activity. */
   needsToken: boolean;
   adminToken?: SecretToken;
 }

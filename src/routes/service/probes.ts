@@ -15,19 +15,19 @@ export const probesPaths = [
   describeRoute({
     method: "get",
     path: "/livez",
-    summary: "Liveness: the process answers",
-    description: "Restart a process that does not answer.",
+    summary: "Liveness: the process responds",
+    description: "Restart a process that does not respond.",
     tags: ["service"],
     responses: {
-      200: { description: "The process answers.", headers, content: { "application/json": { schema: liveSchema } } },
+      200: { description: "The process responds.", headers, content: { "application/json": { schema: liveSchema } } },
       ...problems(),
     },
   }),
   describeRoute({
     method: "get",
     path: "/readyz",
-    summary: "Readiness: requests can be sent here",
-    description: "From the first run of every model until the server is told to stop.",
+    summary: "Readiness: the server is ready for requests",
+    description: "Ready from the first run of every model until shutdown begins.",
     tags: ["service"],
     responses: {
       200: { description: "Ready.", headers, content: { "application/json": { schema: readySchema } } },

@@ -5,13 +5,13 @@ import type { Engine } from "../../inference/engine/engine.ts";
 
 export interface WarmUpOptions {
   logger: Logger;
-  /** The number of tries. Each try that misses its deadline may leave a thread behind. */
+  /** The number of attempts. Each attempt that misses its deadline may leave a thread behind. */
   attempts?: number;
-  /** The pause between two tries, in milliseconds. */
+  /** The pause between two attempts, in milliseconds. */
   pauseMs?: number;
 }
 
-/** Whether this process is ready for requests. Load balancers ask before they send any. */
+/** Whether this process is ready for requests. Load balancers check before they send any. */
 export class Readiness {
   readonly #engine: Pick<Engine, "warm" | "warmUp">;
   #failure?: string;
@@ -28,12 +28,12 @@ export class Readiness {
     return this.#failure ?? "the model has not run yet";
   }
 
-  /** Makes the process not ready for good. */
+  /** Marks the process as not ready from now on. */
   stop(): void {
     this.#stopping = true;
   }
 
-  /** Runs the models for the first time. If that fails, `reason` says so until a request has run them. */
+  /** Runs the models for the first time. If that fails, `reason` says so until a request runs them. */
   async warmUp({ logger, attempts = 3, pauseMs = 5000 }: WarmUpOptions): Promise<void> {
     for (let attempt = 1;; attempt++) {
       try {
@@ -43,7 +43,7 @@ export class Readiness {
         if (this.#stopping) return;
         const message = messageOf(error);
         this.#failure = `the model's first run failed: ${message}`;
-        const next = attempt === attempts ? "not ready until a request has made it run" : "trying again";
+        const next = attempt === attempts ? "not ready until a request runs it" : "retrying";
         logger.error("the model's first run failed, {next}: {error}", { next, error: message });
         if (attempt === attempts) return;
       }

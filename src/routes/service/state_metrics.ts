@@ -8,7 +8,7 @@ import type { CutoutService } from "../../cutouts/service.ts";
 import type { Readiness } from "./readiness.ts";
 import type { Telemetry } from "../../telemetry/telemetry.ts";
 
-/** The sources of the service's state, read at each scrape. Reading them is cheap. */
+/** The sources of the service's state, which are read at each scrape. Reading them is cheap. */
 export interface StateSources {
   appVersion: string;
   models: [Model, ...Model[]];
@@ -25,7 +25,7 @@ type Labels = Record<string, string>;
 /** One value, or one for each set of labels. */
 type Value = number | (readonly [Labels, number])[];
 
-/** Adds metrics that are read at each scrape, rather than counted, to the registry. */
+/** Registers metrics that are read at each scrape rather than counted. */
 export function exposeState(sources: StateSources): void {
   const { appVersion, models, cache, cutouts, engineStatus, storeHealth, deferred, readiness, telemetry } = sources;
   const [{ manifest, version }] = models;
@@ -60,7 +60,7 @@ export function exposeState(sources: StateSources): void {
 
   counter(
     "cutcache_cache_hits_total",
-    "Cutouts from the cache, by tier; mask: rendered from a known mask.",
+    "Cutouts from the cache, by tier; mask: rendered from a cached mask.",
     () => {
       const { hits, masks } = cutouts.counts;
       const byTier = cache.tiers.map((tier) => [{ tier }, hits[tier] ?? 0] as const);
@@ -68,12 +68,12 @@ export function exposeState(sources: StateSources): void {
     },
   );
   counter("cutcache_cache_misses_total", "Cutouts that took an inference.", () => cutouts.counts.inferences);
-  counter("cutcache_coalesced_total", "Cutouts made for another request that was running.", () => {
+  counter("cutcache_coalesced_total", "Cutouts made for another request that was already running.", () => {
     return cutouts.counts.coalesced;
   });
 
-  counter("cutcache_inferences_total", "Runs of the model for an image.", () => engineStatus().inferences);
-  gauge("cutcache_queue_length", "Images that wait for a worker.", () => engineStatus().waiting);
+  counter("cutcache_inferences_total", "Model runs for images.", () => engineStatus().inferences);
+  gauge("cutcache_queue_length", "Images waiting for a worker.", () => engineStatus().waiting);
   gauge("cutcache_queue_limit", "How many images may wait.", () => engineStatus().queueLimit);
   gauge("cutcache_jobs_running", "Images being processed.", () => engineStatus().running);
   counter("cutcache_worker_restarts_total", "Workers that were replaced.", () => engineStatus().workerRestarts);

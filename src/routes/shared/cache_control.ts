@@ -1,14 +1,14 @@
 import { splitList } from "../../base/comma_list.ts";
 import type { CacheUse, CutoutResult } from "../../cutouts/request.ts";
 
-/** What a request's `Cache-Control` field asks for (RFC 9111, section 5.2.1). */
+/** The cache use that a request's `Cache-Control` field asks for (RFC 9111, section 5.2.1). */
 export function cacheUseOf(cacheControl: string | undefined): CacheUse {
   const directives = splitList(cacheControl ?? "").map((directive) => directive.split("=")[0].trim().toLowerCase());
   if (directives.includes("no-store")) return "bypass";
   return directives.includes("no-cache") ? "refresh" : "default";
 }
 
-/** Whether `If-None-Match` names this entity tag; a weak comparison (RFC 9110, section 13.1.2). */
+/** Whether `If-None-Match` names this entity tag, by weak comparison (RFC 9110, section 13.1.2). */
 export function matchesEtag(ifNoneMatch: string | undefined, etag: string): boolean {
   if (ifNoneMatch === undefined) return false;
   return splitList(ifNoneMatch).some((tag) => tag === "*" || tag.replace(/^W\//, "") === `"${etag}"`);

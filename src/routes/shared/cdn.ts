@@ -2,16 +2,16 @@ import type { Logger } from "@logtape/logtape";
 import type { CutoutResult } from "../../cutouts/request.ts";
 
 /*
- * Deno Deploy's own cache fields, beside those of RFC 9111 (https://docs.deno.com/deploy/reference/caching/). Other caches
- * ignore them.
+ * Deno Deploy's own cache fields, in addition to those of RFC 9111 (https://docs.deno.com/deploy/reference/caching/). Other
+ * caches ignore them.
  */
 
 /** A tag that every cutout has. */
 const EVERYTHING = "cutcache";
 
 /**
- * `Deno-Cache-Id` keeps a response across deployments: the key changes with model, image and options. A tag purges it: the
- * image's digest, or the tag of all cutouts.
+ * `Deno-Cache-Id` keeps a response across deployments, since the key changes with model, image and options. Either tag
+ * purges it: the image's digest, or the tag that all cutouts share.
  */
 export function cdnHeaders({ image, key }: CutoutResult): Record<string, string> {
   return { "Deno-Cache-Id": key, "Deno-Cache-Tag": `${image},${EVERYTHING}` };
@@ -25,7 +25,7 @@ export interface PurgerOptions {
   fetch?: typeof fetch;
 }
 
-/** Purges deleted cutouts from the CDN in front, if there is one. */
+/** Purges deleted cutouts from the CDN in front of the server, if there is one. */
 export class CdnPurger {
   readonly #options: PurgerOptions;
 
@@ -33,7 +33,7 @@ export class CdnPurger {
     this.#options = options;
   }
 
-  /** Purges the cutouts of an image, or all cutouts. Resolves to whether a CDN did so. */
+  /** Purges the cutouts of an image, or all cutouts. Resolves to whether a CDN has purged them. */
   async purge(image = EVERYTHING): Promise<boolean> {
     const { url, timeoutMs, logger, fetch = globalThis.fetch } = this.#options;
     let response: Response;
@@ -50,7 +50,7 @@ export class CdnPurger {
       logger.debug("no CDN was purged: {error}", { error: (error as Error).message });
       return false;
     }
-    if (!response.ok) logger.warn("{url} answered {status}: nothing was purged", { url, status: response.status });
+    if (!response.ok) logger.warn("{url} returned {status}; nothing was purged", { url, status: response.status });
     return response.ok;
   }
 }

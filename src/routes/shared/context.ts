@@ -6,25 +6,25 @@ import { addHeaders, completeHeaders, type HttpEnv, setLengthForHead } from "../
 import type { Observer } from "../../telemetry/observer.ts";
 import { cacheUseOf } from "./cache_control.ts";
 
-/** What every handler finds in its context. */
+/** The context of every handler. */
 export interface AppEnv extends HttpEnv {
   Variables: HttpEnv["Variables"] & {
-    /** Names this request in the logs: its own `X-Request-Id`, or a random UUID. */
+    /** Identifies this request in the logs: its own `X-Request-Id`, or a random UUID. */
     requestId: string;
-    /** Adds the request's id to each line. */
+    /** Adds the request's id to each log record. */
     logger: Logger;
   };
 }
 
-/** Paths that probes request every second. Their log lines are at level debug. */
+/** Paths that probes request every second. They are logged at level debug. */
 const PROBED = new Set(["/health", "/livez", "/readyz", "/metrics"]);
 
-/** Ids that are accepted from clients: nothing that could break a log line. */
+/** Request ids that clients may choose. They contain nothing that could break a log line. */
 const REQUEST_ID = /^[\w.-]{1,64}$/;
 
 /**
  * Gives each request an id and a logger, reports its start and end to log and observer, and completes the response's
- * headers. One middleware instead of four: each further one costs a memory hit a quarter of its time.
+ * headers. One middleware instead of four: each further one takes a quarter of the time of a memory hit.
  */
 export function requestScope(
   logger: Logger,
@@ -60,13 +60,13 @@ function requestIdOf(c: Context<AppEnv>): string {
   return given !== undefined && REQUEST_ID.test(given) ? given : crypto.randomUUID();
 }
 
-/** The pattern that fits the request's path best; `none` if only middleware matches it. */
+/** The pattern that best matches the request's path; `none` if only middleware matches it. */
 function routeOf(c: Context<AppEnv>): string {
   const path = routePath(c, -1);
   return path.endsWith("*") ? "none" : path;
 }
 
-/** The part of a cutout request that every dialect takes from HTTP in the same way. */
+/** The part of a cutout request that every API reads from HTTP in the same way. */
 export function cutoutContext(
   c: Context<AppEnv>,
 ): Pick<CutoutRequest, "cacheUse" | "requestId" | "signal" | "waitUntil" | "logger"> {

@@ -4,8 +4,8 @@ import { HttpError } from "../../http/errors.ts";
 import type { AppEnv } from "./context.ts";
 
 /**
- * The part of any error that the sender may see: the one place where an error gets its status. Each dialect gives it its
- * own shape. Everything that only the operator may see becomes `internal_error`; see {@link isUnexpected}.
+ * The part of any error that the client may see. This is the only place where an error gets its status; each API formats
+ * the result in its own way. Errors that only the operator may see become `internal_error`; see {@link isUnexpected}.
  */
 export function toHttpError(error: unknown): HttpError {
   if (error instanceof HttpError) return error;
@@ -19,7 +19,7 @@ export function toHttpError(error: unknown): HttpError {
   if (error instanceof DOMException && error.name === "AbortError") {
     return new HttpError(503, "client_gone", "the client closed the request before it was served");
   }
-  return new HttpError(500, "internal_error", "something went wrong in the server; its log has the details");
+  return new HttpError(500, "internal_error", "something went wrong on the server; its log has the details");
 }
 
 /** Whether the error is the server's own fault, to be logged in full. */
@@ -27,7 +27,7 @@ export function isUnexpected(error: unknown): boolean {
   return toHttpError(error).code === "internal_error";
 }
 
-/** Logs an unexpected error with everything that the sender must not see. */
+/** Logs an unexpected error with everything that the client must not see. */
 export function logUnexpected(c: Context<AppEnv>, error: unknown): void {
   if (!isUnexpected(error)) return;
   c.get("logger").error("unexpected failure: {error}", {
@@ -35,7 +35,7 @@ export function logUnexpected(c: Context<AppEnv>, error: unknown): void {
   });
 }
 
-/** The error as problem details (RFC 9457), for routes without a shape of their own. */
+/** The error as problem details (RFC 9457), for routes without an error format of their own. */
 export function problem(c: Context<AppEnv>, error: unknown): Response {
   const { status, code, message: detail, headers } = toHttpError(error);
   const body = {

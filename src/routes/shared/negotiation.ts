@@ -2,8 +2,8 @@ import type { Context } from "hono";
 import { accepts } from "hono/accepts";
 
 /**
- * The media type that suits the request's `Accept` best (RFC 9110, section 12.5.1).
- * @param types those that the route can send, the preferred one first. It is chosen if the request has no preference.
+ * The media type that best matches the request's `Accept` (RFC 9110, section 12.5.1).
+ * @param types that the route can send. The first is chosen if the request has no preference.
  * @returns undefined if the request accepts none of them.
  */
 export function negotiate<Type extends string>(c: Context, types: readonly [Type, ...Type[]]): Type | undefined {
@@ -11,7 +11,7 @@ export function negotiate<Type extends string>(c: Context, types: readonly [Type
   return (chosen || undefined) as Type | undefined;
 }
 
-/** Hono's own matching does not know the range that accepts everything; curl and most libraries send it. */
+/** Hono's own matching does not know the range that accepts everything, which curl and most libraries send. */
 const bestMatch: NonNullable<Parameters<typeof accepts>[1]["match"]> = (ranges, { supports }) => {
   // An empty list expresses no preference.
   if (ranges.length === 0) return supports[0];

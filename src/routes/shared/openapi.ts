@@ -4,8 +4,8 @@ import { type ErrorCode, errorCodes, type StatusOf } from "../../base/errors.ts"
 import type { AppEnv } from "./context.ts";
 
 /**
- * Describes a route for `/openapi.json` and for typed clients, and does nothing else: the route's handler parses requests.
- * Every test that calls a started server compares its responses with these descriptions.
+ * Describes a route for `/openapi.json` and for typed clients. It does nothing else: the route's handler parses requests.
+ * Every test that calls a real server compares the responses with these descriptions.
  */
 export function describeRoute<Path extends string, Route extends Omit<RouteConfig, "path"> & { path: Path }>(
   route: Route,
@@ -40,19 +40,19 @@ export const cutoutHeaders = {
   ...commonHeaders,
   "ETag": header("Strong; for `If-None-Match`."),
   "Age": {
-    ...header("How long ago the cutout was made, in seconds."),
+    ...header("Time since the cutout was made, in seconds."),
     schema: { type: "integer" as const, minimum: 0 },
   },
   "Cache-Status": header("Where the cutout came from (RFC 9211)."),
-  "Server-Timing": header("What each stage took, in milliseconds."),
-  "Cache-Control": header("Who may keep the response, and for how long."),
+  "Server-Timing": header("Time of each stage, in milliseconds."),
+  "Cache-Control": header("Who may cache the response, and for how long."),
 };
 
 /** Request headers that affect the cache. */
 export const cacheControlParameter = z.object({
   "Cache-Control": z.string().optional().meta({
     description:
-      "`no-cache`: makes a new cutout (POST), or asks the durable store (GET). `no-store`: bypasses the cache.",
+      "`no-cache`: makes a new cutout (POST), or reads the durable store (GET). `no-store`: bypasses the cache.",
     example: "no-cache",
   }),
 });
@@ -60,7 +60,7 @@ export const cacheControlParameter = z.object({
 /** Headers of errors, by status. */
 const errorHeaders: { [status: number]: Record<string, ReturnType<typeof header>> } = {
   401: { "WWW-Authenticate": header("How to send the token (RFC 9110, section 11.6.1).") },
-  405: { Allow: header("The methods that this address supports.") },
+  405: { Allow: header("The methods that this path supports.") },
   429: { "Retry-After": header("When to retry, in seconds.") },
   503: { "Retry-After": optional("When to retry, in seconds, if that can be estimated.") },
 };
@@ -97,13 +97,13 @@ export const imageUrlCodes = [
   "image_url_timeout",
 ] as const;
 
-/** A dialect's error format. */
+/** The error format of an API. */
 interface ErrorShape<MediaType extends string, Schema extends z.ZodType> {
   mediaType: MediaType;
   schema: Schema;
 }
 
-/** Responses for these errors, by status, in a dialect's format. `internal_error` is always one of them. */
+/** Responses for these errors, by status, in an API's format. They always include `internal_error`. */
 export function errorResponses<const Code extends ErrorCode, MediaType extends string, Schema extends z.ZodType>(
   { mediaType, schema }: ErrorShape<MediaType, Schema>,
   ...codes: Code[]
@@ -127,7 +127,7 @@ const problemSchema = z.object({
   type: z.string().meta({ description: "The page that describes the code.", format: "uri-reference" }),
   title: z.string().meta({ description: "Short description of the code." }),
   status: z.int().min(400).max(599),
-  detail: z.string().meta({ description: "What was wrong with this request, and what would be right." }),
+  detail: z.string().meta({ description: "The problem with this request, and how to fix it." }),
   code: z.enum(Object.keys(errorCodes) as [ErrorCode, ...ErrorCode[]]),
   request_id: z.string().meta({ description: "Identifies this request in the server's log." }),
 }).meta({ id: "Problem" });
@@ -137,7 +137,7 @@ export function problems<const Code extends ErrorCode>(...codes: Code[]) {
   return errorResponses({ mediaType: "application/problem+json", schema: problemSchema }, ...codes);
 }
 
-/** Either way to send the token; see `tokenOf`. */
+/** The two ways to send a token; see `tokenOf`. */
 export const tokenSecurity: Record<string, string[]>[] = [{ bearer: [] }, { apiKey: [] }];
 
 /** A token, if the server requires one. */
@@ -146,7 +146,7 @@ export const clientSecurity: Record<string, string[]>[] = [{}, ...tokenSecurity]
 /** An OpenAPI 3.1 document. */
 export type ApiDocument = ReturnType<OpenAPIHono["getOpenAPI31Document"]>;
 
-/** The document of these routes. Its generator is loaded on the first call, since most servers never need it. */
+/** The document that describes these routes. The generator is loaded on the first call, since most servers never need it. */
 export async function documentOf(routes: readonly RouteConfig[], version: string): Promise<ApiDocument> {
   const { OpenAPIHono } = await import("@hono/zod-openapi");
   const app = new OpenAPIHono();

@@ -6,7 +6,7 @@ import { HttpError } from "../../http/errors.ts";
 export const imageParameter = z.object({
   image: z.string().regex(/^(?:name:)?[0-9a-fA-F]{64}$/).meta({
     description: "The SHA-256 digest of the image file, in hexadecimal digits.",
-    // The digest of the image in the example of POST /predict, so that the examples match.
+    // The digest of the image in the example of POST /predict, so that the two examples work together.
     example: "b1ff9c8ea3a780bad09b346c423d2d0e46815926879b18e841d928376a946640",
   }),
 });
@@ -22,12 +22,12 @@ export function parseImageId(text: string): ImageId {
   throw new HttpError(400, "invalid_digest", `${shown} is not a SHA-256 digest of 64 hexadecimal digits`);
 }
 
-/** The issues of a request, field by field; `root` names the request as a whole. */
+/** Lists the issues of a request by field; `root` names the request as a whole. */
 export function describeIssues({ issues }: z.ZodError, root: string): string {
   return issues.map(({ path, message }) => `${path.join(".") || root}: ${message}`).join("; ");
 }
 
-/** Parameters that a dialect reports one by one, each as a `Fault` of the dialect's shape. */
+/** Invalid parameters, each as a `Fault` in the format of its API. */
 export class ParameterError<Fault> extends HttpError {
   constructor(readonly faults: readonly [Fault, ...Fault[]], message: string) {
     super(422, "invalid_request", message);

@@ -6,11 +6,11 @@ import { cacheStatus } from "./cache_control.ts";
 import type { AppEnv } from "./context.ts";
 
 /**
- * Makes the responses of a dialect that carry a cutout, and sets all their headers.
+ * Builds the responses of an API that carry a cutout, with all their headers.
  *
- * Responses to memory hits are repeated: the first is kept with its entry, and every further one is its clone, with the
- * same body and headers. A new response would copy its body, and the runtime would check each character of each header,
- * which took half the time of a 304.
+ * Responses to memory hits repeat: the first is kept with its entry, and each later one is a clone of it, with the same
+ * body and headers. A new response would copy its body, and the runtime would check each character of each header, which
+ * took half the time of a 304.
  */
 export class CutoutResponses {
   /** By status: a 200 and a 304 of one entry differ in body and headers. */
@@ -18,7 +18,7 @@ export class CutoutResponses {
 
   /**
    * @param status 304 has no body; 200 has that of the entry.
-   * @param headers the dialect's own fields; they must be the same for every response with this entry and status.
+   * @param headers the API's own fields. They must be the same for every response with this entry and status.
    */
   respond(
     c: Context<AppEnv>,
@@ -27,7 +27,7 @@ export class CutoutResponses {
     status: 200 | 304 = 200,
   ): Response {
     const { entry, source } = result;
-    // A file that memory does not hold ready to be sent would be copied once more to be kept.
+    // Keeping a file that memory does not hold ready to send would take another copy.
     const repeats = source === "memory" && (status === 304 || entry.ready !== undefined);
     let first = repeats ? this.#repeated[status].get(entry) : undefined;
     if (first === undefined) {
@@ -55,7 +55,7 @@ function entryHeaders(result: CutoutResult, status: 200 | 304): HeaderFields {
     "Cache-Status": cacheStatus(result),
     ...(status === 200 && {
       "Content-Type": entry.contentType,
-      // Set here because a response to HEAD has no body to measure; before Deno 2.9 clones had none either.
+      // Set here because a response to HEAD has no body to measure. Before Deno 2.9, clones had no length either.
       "Content-Length": `${entry.ready?.length ?? entry.bytes.length}`,
     }),
   };
