@@ -92,8 +92,9 @@ Deno.test("start › Ctrl+C, which all processes of the start get, does not stop
   const cutout = server.cutout("chelsea.jpg", fixture("chelsea.jpg"));
   await server.logged(({ message }) => message.startsWith("START POST"));
   Deno.kill(-server.pid, "SIGINT");
+  const stopping = server.stop("SIGINT");
   await cutout;
-  assert.equal((await server.stop()).code, 0);
+  assert.equal((await stopping).code, 0);
   assert.equal(server.logs.at(-1)!.message, "stopped");
 });
 
