@@ -1,4 +1,5 @@
 export { clearHiddenRow, cutOutRow, firstVisible, lastVisible } from "./compose";
+export { convertColours } from "./colour";
 export { filterRow } from "./png";
 export { interleaveRows, reduceRow, resampleAcross, resampleDown, resampleFourAcross } from "./resample";
 export { greatest, largestColour, least, planesOfRow, stretch } from "./tensor";

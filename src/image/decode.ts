@@ -1,103 +1,116 @@
 import { imageSize } from "image-size";
 import { ImageError } from "../base/errors.ts";
-import { checkContainer, decodeAvif } from "./formats/avif.ts";
-import { type Bytes, type Header, jimpDecoder } from "./formats/format.ts";
-import { decodeGif } from "./formats/gif.ts";
-import { decodeJpeg, readJpeg } from "./formats/jpeg.ts";
-import { decodePng } from "./formats/png.ts";
-import { decodeTiff, readTiffHeader } from "./formats/tiff.ts";
-import { decodeWebp } from "./formats/webp.ts";
+import type { Size } from "../base/layout.ts";
 import type { Pixels } from "../base/pixels.ts";
+import { convertToSrgb } from "./colour/convert.ts";
+import type { Bytes, DecodedFile, Decoder } from "./formats/format.ts";
+import { decodeAvif, decodeHeic, identifyHeif } from "./formats/heif.ts";
+import { decodeJpeg } from "./formats/jpeg.ts";
+import { magickDecoder } from "./formats/magick.ts";
+import { decodePng } from "./formats/png.ts";
+import { decodeWebp } from "./formats/webp.ts";
 
 export interface DecodeLimits {
   /** The most pixels (width × height) that are decoded. */
   maxPixels: number;
 }
 
-type Decoder = (bytes: Bytes, limits: DecodeLimits) => Promise<Pixels>;
-
 /** The longest side that is decoded, in pixels: decoders take a row at a time, and a column of millions of them for ever. */
-const LONGEST_SIDE = 65_535;
+const MAX_SIDE = 65_535;
 
-const decoders: Record<string, Decoder> = {
-  jpg: decodeJpeg,
+const decoders = {
+  jpeg: decodeJpeg,
   png: decodePng,
-  webp: (bytes, limits) => decodeWebp(bytes, (frame) => refuseOversize(readHeader(frame), limits)),
+  webp: decodeWebp,
   avif: decodeAvif,
-  // AVIF files may also give the general brand of their container.
-  mif1: decodeAvif,
-  gif: decodeGif,
-  bmp: jimpDecoder("image/bmp"),
-  tiff: decodeTiff,
-};
+  heic: decodeHeic,
+  jxl: magickDecoder("JXL"),
+  gif: magickDecoder("GIF"),
+  bmp: magickDecoder("BMP"),
+  tiff: magickDecoder("TIFF"),
+} satisfies Record<string, Decoder>;
 
 /** The formats that {@link decode} takes, for messages and documentation. */
-export const SUPPORTED_FORMATS = ["JPEG", "PNG", "WebP", "AVIF", "GIF", "BMP", "TIFF"];
+export const SUPPORTED_FORMATS = ["JPEG", "PNG", "WebP", "AVIF", "HEIC", "JPEG XL", "GIF", "BMP", "TIFF"];
 
 /**
- * Decodes an image by its content, whatever it was called, and turns it upright. Of an animation it is the first frame.
+ * Decodes an image by its content, whatever its name, turns it upright and converts it to sRGB. Of an animation it is the
+ * first frame.
  * @throws {ImageError} `invalid_image`, `unsupported_format`, or, before a pixel is decoded, `image_too_large`.
  */
-export async function decode(bytes: Uint8Array<ArrayBuffer>, limits: DecodeLimits): Promise<Pixels> {
-  const header = readHeader(bytes);
-  const decoder = decoders[header.type];
-  if (decoder === undefined) {
-    throw new ImageError(
-      "unsupported_format",
-      `${header.type.toUpperCase()} images are not supported; send one of ${SUPPORTED_FORMATS.join(", ")}`,
-    );
-  }
-  refuseOversize(header, limits);
-  let image: Pixels;
+export async function decode(bytes: Bytes, limits: DecodeLimits): Promise<Pixels> {
+  const decoder = decoders[identify(bytes)];
+  const checkSize = (size: Size) => {
+    if (!(size.width > 0 && size.height > 0)) throw new ImageError("invalid_image", "the image has no pixels");
+    refuseOversize(size, limits);
+  };
+  let image: DecodedFile;
   try {
-    image = await decoder(bytes, limits);
+    image = await decoder(bytes, checkSize);
   } catch (error) {
     if (error instanceof ImageError) throw error;
     // WebAssembly throws numbers and objects that say nothing.
     const reason = error instanceof Error ? `: ${error.message.slice(0, 200)}` : "";
     throw new ImageError("invalid_image", `the image is damaged${reason}`, { cause: error });
   }
-  const { width, height, data } = image;
+  const { width, height, data, colour, orientation = 1, density } = image;
   // A file may say one size in its header and hold another.
   refuseOversize(image, limits);
   if (!(width > 0 && height > 0) || data.length !== width * height * 4) {
     throw new ImageError("invalid_image", "the image is damaged: it holds fewer pixels than its header says");
   }
-  return upright(image, header.orientation);
+  if (colour !== undefined) await convertToSrgb(image, colour);
+  return { ...upright(image, orientation), density };
 }
 
-function refuseOversize({ width, height }: { width: number; height: number }, { maxPixels }: DecodeLimits): void {
+function refuseOversize({ width, height }: Size, { maxPixels }: DecodeLimits): void {
   if (width * height > maxPixels) {
     throw new ImageError(
       "image_too_large",
       `the image has ${width}×${height} = ${width * height} pixels; at most ${maxPixels} are allowed`,
     );
   }
-  if (Math.max(width, height) > LONGEST_SIDE) {
-    throw new ImageError(
-      "image_too_large",
-      `the image is ${width}×${height}; a side has at most ${LONGEST_SIDE} pixels`,
-    );
+  if (Math.max(width, height) > MAX_SIDE) {
+    throw new ImageError("image_too_large", `the image is ${width}×${height}; a side has at most ${MAX_SIDE} pixels`);
   }
 }
 
-function readHeader(bytes: Bytes): Header {
-  let header: Header;
+/** First bytes, in hexadecimal. TIFF and BigTIFF come in two byte orders, JPEG XL with and without a container. */
+const SIGNATURES: [start: string, format: keyof typeof decoders][] = [
+  ["ffd8", "jpeg"],
+  ["89504e470d0a1a0a", "png"],
+  ["47494638", "gif"],
+  ["424d", "bmp"],
+  ["49492a00", "tiff"],
+  ["4d4d002a", "tiff"],
+  ["49492b00", "tiff"],
+  ["4d4d002b", "tiff"],
+  ["ff0a", "jxl"],
+  ["0000000c4a584c20", "jxl"],
+];
+
+function identify(bytes: Bytes): keyof typeof decoders {
+  const start = bytes.subarray(0, 12).toHex();
+  const [, format] = SIGNATURES.find(([signature]) => start.startsWith(signature)) ?? [];
+  if (format !== undefined) return format;
+  if (start.startsWith("52494646") && start.endsWith("57454250")) return "webp";
+  return identifyHeif(bytes) ?? refuse(bytes);
+}
+
+/** @throws {ImageError} */
+function refuse(bytes: Bytes): never {
+  let other: ReturnType<typeof imageSize>;
   try {
-    header = readJpeg(bytes) ?? readTiffHeader(bytes) ?? readOtherHeader(bytes);
+    other = imageSize(bytes);
   } catch (error) {
     throw new ImageError("invalid_image", "the bytes are no image, or its header is damaged", { cause: error });
   }
-  if (!(header.width > 0 && header.height > 0)) throw new ImageError("invalid_image", "the image has no pixels");
-  return header;
+  if (!(other.width > 0 && other.height > 0)) throw new ImageError("invalid_image", "the image has no pixels");
+  throw new ImageError(
+    "unsupported_format",
+    `${other.type?.toUpperCase()} images are not supported; convert it to one of ${SUPPORTED_FORMATS.join(", ")}`,
+  );
 }
-
-function readOtherHeader(bytes: Bytes): Header {
-  checkContainer(bytes);
-  const { type = "unknown", width, height, orientation = 1 } = imageSize(bytes);
-  return { type, width, height, orientation };
-}
-
 /** Applies the EXIF orientation, so that what was up for the photographer is up. */
 function upright(image: Pixels, orientation: number): Pixels {
   if (orientation < 2 || orientation > 8) return image;

@@ -29,6 +29,7 @@ export interface Kernels {
   least(from: number, count: number): number;
   greatest(from: number, count: number): number;
   stretch(from: number, to: number, count: number, low: number, range: number): void;
+  convertColours(pixels: number, count: number, lights: number, encoded: number, most: number): void;
   filterRow(row: number, above: number, to: number, length: number, bytesPerPixel: number): void;
 }
 

@@ -42,7 +42,7 @@ export function writePng(
   view.setUint32(0, width);
   view.setUint32(4, height);
   header.set([8, type], 8);
-  return joinFile([["IHDR", header], ["IDAT", packed], ["IEND", new Uint8Array()]]);
+  return joinChunks([["IHDR", header], ["IDAT", packed], ["IEND", new Uint8Array()]]);
 }
 
 /** Each row with its filter's number before it. */
@@ -86,7 +86,8 @@ function suiting(filtered: Uint8Array): ZlibOptions {
   return repetitions < WORTH_IT * runs ? REPETITIONS : RUNS;
 }
 
-function joinFile(chunks: [name: string, data: Uint8Array][]): Uint8Array<ArrayBuffer> {
+/** A PNG file of these chunks. */
+export function joinChunks(chunks: [name: string, data: Uint8Array][]): Uint8Array<ArrayBuffer> {
   const length = chunks.reduce((sum, [, data]) => sum + 12 + data.length, SIGNATURE.length);
   const file = new Uint8Array(length);
   const view = new DataView(file.buffer);

@@ -53,7 +53,7 @@ export interface Model {
 }
 
 /** To be raised with every change of the image steps that changes a mask or a rendered file. */
-const PIPELINE_VERSION = 3;
+const PIPELINE_VERSION = 4;
 
 /**
  * Reads and checks a model and its manifest.

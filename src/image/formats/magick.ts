@@ -1,0 +1,154 @@
+import type { Size } from "../../base/layout.ts";
+import type { Pixels } from "../../base/pixels.ts";
+import srgb from "../colour/srgb.icc" with { type: "bytes" };
+import type { ColourTag } from "../colour/tag.ts";
+import { type Bytes, type DecodedFile, type Decoder, placeOnCanvas } from "./format.ts";
+import { toDensity } from "./exif.ts";
+
+/*
+ * ImageMagick in WebAssembly: 15 MB of code that only pictures need that nothing else decodes. So it is loaded with the
+ * first of them, which takes some 0.15 s and 60 MB.
+ */
+
+type Magick = typeof import("@imagemagick/magick-wasm");
+type MagickImage = import("@imagemagick/magick-wasm").IMagickImage;
+
+/** The formats that it may read. It never looks at the bytes to choose one: some of its formats are programs. */
+export type MagickFormat = "AVIF" | "BMP" | "GIF" | "HEIC" | "JPEG" | "JXL" | "TIFF";
+
+/** What it may take, in bytes: four for each pixel of a picture, twice, and what its libraries need. */
+const MAX_MEMORY = 1_500_000_000n;
+const MAX_SIDE = 65_535n;
+/** How many pixels are converted by a profile's tables at a time. */
+const BAND = 1_000_000;
+
+let code: { magick: Magick; module: WebAssembly.Module } | undefined;
+
+/**
+ * A fresh instance for each picture: the memory of one never shrinks, and a damaged file may leave it in any state. It
+ * takes some 10 ms.
+ */
+async function withMagick<T>(use: (magick: Magick) => T): Promise<T> {
+  if (code === undefined) {
+    const [magick, { default: binary }] = await Promise.all([
+      import("@imagemagick/magick-wasm"),
+      import("@imagemagick/magick-wasm/magick.wasm", { with: { type: "bytes" } }),
+    ]);
+    code = { magick, module: await WebAssembly.compile(binary) };
+  }
+  const { magick, module } = code;
+  // The library has no call for it, and makes an instance only if there is none.
+  const holder = magick.ImageMagick as unknown as { _api?: unknown };
+  holder._api = undefined;
+  await magick.initializeImageMagick(module);
+  try {
+    const { ResourceLimits } = magick;
+    [ResourceLimits.width, ResourceLimits.height] = [MAX_SIDE, MAX_SIDE];
+    [ResourceLimits.memory, ResourceLimits.maxMemoryRequest] = [MAX_MEMORY, MAX_MEMORY];
+    ResourceLimits.disk = 0n;
+    return use(magick);
+  } finally {
+    holder._api = undefined;
+  }
+}
+
+/** Decodes the first picture of a file in one of ImageMagick's formats. */
+export function magickDecoder(format: MagickFormat): Decoder {
+  return (bytes, checkSize) => withMagick((magick) => decode(magick, format, bytes, checkSize));
+}
+
+function decode(
+  magick: Magick,
+  format: MagickFormat,
+  bytes: Bytes,
+  checkSize: (size: Size) => void,
+): DecodedFile {
+  const settings = new magick.MagickReadSettings({ format, frameIndex: 0, frameCount: 1 });
+  checkSize(magick.MagickImageInfo.create(bytes, settings));
+  const image = magick.MagickImage.create();
+  try {
+    // A warning may be of a tag that nobody needs, or of rows that are missing.
+    image.onWarning = ({ error }) => {
+      if (/read error|premature end|unexpected end|corrupt|not enough|insufficient|truncated/i.test(error.message)) {
+        throw error;
+      }
+    };
+    image.read(bytes, settings);
+    checkSize(image);
+    return toPixels(magick, format, image);
+  } finally {
+    image.dispose();
+  }
+}
+
+function toPixels(magick: Magick, format: MagickFormat, image: MagickImage): DecodedFile {
+  const profile = image.getColorProfile()?.data as Bytes | undefined;
+  const colour = inRgb(magick, image, profile);
+  const { width, height, page, orientation } = image;
+  const pixels = { data: bytesOf(image), width, height };
+  const density = densityOf(magick, image);
+  if (format !== "GIF") return { ...pixels, colour, orientation, density };
+  const [x, y] = [page.x, page.y];
+  // As browsers do: a screen that is smaller than its frame grows.
+  return placeOnCanvas(pixels, {
+    x,
+    y,
+    width: Math.max(page.width, x + width),
+    height: Math.max(page.height, y + height),
+  });
+}
+
+/** Makes CMYK and the like RGB; returns the tag of a profile that is still to be applied. */
+function inRgb(magick: Magick, image: MagickImage, profile: Bytes | undefined): ColourTag | undefined {
+  const { ColorSpace } = magick;
+  const { colorSpace } = image;
+  if (colorSpace === ColorSpace.CMYK) {
+    if (profile !== undefined && applyProfile(magick, image, profile)) return undefined;
+    image.colorSpace = ColorSpace.sRGB;
+    return undefined;
+  }
+  const isPlain = colorSpace === ColorSpace.sRGB || colorSpace === ColorSpace.Gray;
+  if (!isPlain) image.colorSpace = ColorSpace.sRGB;
+  return isPlain && profile !== undefined ? { kind: "icc", profile } : undefined;
+}
+
+/** LittleCMS: relative colorimetric, with black point compensation. */
+function applyProfile(magick: Magick, image: MagickImage, profile: Bytes): boolean {
+  image.renderingIntent = magick.RenderingIntent.Relative;
+  image.blackPointCompensation = true;
+  try {
+    const { ColorProfile, ColorTransformMode } = magick;
+    return image.transformColorSpace(new ColorProfile(profile), new ColorProfile(srgb), ColorTransformMode.Quantum);
+  } catch {
+    return false;
+  }
+}
+
+/** Converts colours to sRGB by a profile that has tables, in place. */
+export function convertByTables({ data, width, height }: Pixels, profile: Bytes): Promise<void> {
+  return withMagick((magick) => {
+    const rows = Math.max(1, Math.floor(BAND / width));
+    for (let y = 0; y < height; y += rows) {
+      const band = data.subarray(y * width * 4, Math.min(height, y + rows) * width * 4);
+      const settings = new magick.MagickReadSettings({
+        format: "RGBA",
+        depth: 8,
+        width,
+        height: band.length / width / 4,
+      });
+      magick.ImageMagick.read(band, settings, (image) => {
+        if (!applyProfile(magick, image, profile)) throw new Error("the profile cannot be applied");
+        band.set(bytesOf(image));
+      });
+    }
+  });
+}
+
+function bytesOf(image: MagickImage): Bytes {
+  return image.getPixels((pixels) => pixels.toByteArray(0, 0, image.width, image.height, "RGBA")) as Bytes;
+}
+
+function densityOf({ DensityUnit }: Magick, { density: { x, y, units } }: MagickImage): DecodedFile["density"] {
+  if (units === DensityUnit.Undefined) return undefined;
+  return toDensity(x, y, units === DensityUnit.PixelsPerCentimeter ? 2.54 : 1);
+}
