@@ -8,6 +8,7 @@ import { decodeAvif, decodeHeic, identifyHeif } from "./formats/heif.ts";
 import { decodeJpeg } from "./formats/jpeg.ts";
 import { magickDecoder } from "./formats/magick.ts";
 import { decodePng } from "./formats/png.ts";
+import { decodeTiff } from "./formats/tiff.ts";
 import { decodeWebp } from "./formats/webp.ts";
 
 export interface DecodeLimits {
@@ -27,7 +28,7 @@ const decoders = {
   jxl: magickDecoder("JXL"),
   gif: magickDecoder("GIF"),
   bmp: magickDecoder("BMP"),
-  tiff: magickDecoder("TIFF"),
+  tiff: decodeTiff,
 } satisfies Record<string, Decoder>;
 
 /** The formats that {@link decode} takes, for messages and documentation. */

@@ -1,3 +1,4 @@
+import { ImageError } from "../../base/errors.ts";
 import type { Size } from "../../base/layout.ts";
 import type { Pixels } from "../../base/pixels.ts";
 import srgb from "../colour/srgb.icc" with { type: "bytes" };
@@ -54,8 +55,29 @@ async function withMagick<T>(use: (magick: Magick) => T): Promise<T> {
 
 /** Decodes the first picture of a file in one of ImageMagick's formats. */
 export function magickDecoder(format: MagickFormat): Decoder {
-  return (bytes, checkSize) => withMagick((magick) => decode(magick, format, bytes, checkSize));
+  return async (bytes, checkSize) => {
+    try {
+      return await withMagick((magick) => decode(magick, format, bytes, checkSize));
+    } catch (error) {
+      throw code !== undefined && error instanceof code.magick.MagickError ? explained(format, error) : error;
+    }
+  };
 }
+
+/** An error in words of the sender's. ImageMagick's own end in the place in its source. */
+function explained(format: MagickFormat, error: Error): Error {
+  const reason = error.message.split(/ ?`| @ /)[0].trim();
+  if (/not configured|not supported|unsupported|no decode delegate/i.test(reason)) {
+    const advice = "save it in another way, or as PNG";
+    return new ImageError(
+      "unsupported_format",
+      `${format} images of this kind are not supported (${reason}): ${advice}`,
+    );
+  }
+  return new Error(MISSING_DATA.test(reason) ? "the file ends before its last row" : reason, { cause: error });
+}
+
+const MISSING_DATA = /read error|premature end|unexpected ?end|not enough|insufficient|truncated/i;
 
 function decode(
   magick: Magick,
@@ -67,11 +89,9 @@ function decode(
   checkSize(magick.MagickImageInfo.create(bytes, settings));
   const image = magick.MagickImage.create();
   try {
-    // A warning may be of a tag that nobody needs, or of rows that are missing.
     image.onWarning = ({ error }) => {
-      if (/read error|premature end|unexpected end|corrupt|not enough|insufficient|truncated/i.test(error.message)) {
-        throw error;
-      }
+      // Others are of tags that nobody needs.
+      if (MISSING_DATA.test(error.message) || /corrupt/i.test(error.message)) throw error;
     };
     image.read(bytes, settings);
     checkSize(image);
