@@ -67,7 +67,7 @@ export function magickDecoder(format: MagickFormat): Decoder {
 /** An error in words of the sender's. ImageMagick's own end in the place in its source. */
 function explained(format: MagickFormat, error: Error): Error {
   const reason = error.message.split(/ ?`| @ /)[0].trim();
-  if (/not configured|not supported|unsupported|no decode delegate/i.test(reason)) {
+  if (/not configured|unsupported (feature|codec)|compression .*not supported|delegate/i.test(reason)) {
     const advice = "save it in another way, or as PNG";
     return new ImageError(
       "unsupported_format",

@@ -3,9 +3,17 @@ import { magickDecoder } from "./magick.ts";
 
 // TIFF 6.0 (Adobe, 1992), and BigTIFF, whose numbers have 8 bytes.
 
-const TAG = { height: 257, stripOffsets: 273, rowsPerStrip: 278, stripBytes: 279 };
-const TILE_TAG = { width: 322, height: 323, offsets: 324, bytes: 325 };
-const WIDTH = 256;
+const TAG = {
+  width: 256,
+  height: 257,
+  stripOffsets: 273,
+  rowsPerStrip: 278,
+  stripBytes: 279,
+  tileWidth: 322,
+  tileHeight: 323,
+  tileOffsets: 324,
+  tileBytes: 325,
+};
 const [SHORT, LONG, LONG8] = [3, 4, 16];
 const SIZES: Record<number, number> = { [SHORT]: 2, [LONG]: 4, [LONG8]: 8 };
 
@@ -13,7 +21,9 @@ const magickTiff = magickDecoder("TIFF");
 
 /** Decodes the first page: the others may be many, and large. */
 export const decodeTiff: Decoder = (bytes, checkSize) => {
-  refuseMissingRows(bytes);
+  const page = tryToRead(bytes);
+  checkSize({ width: page.number(TAG.width, 0), height: page.number(TAG.height, 0) });
+  refuseMissingRows(page, bytes.length);
   return magickTiff(bytes, checkSize);
 };
 
@@ -21,21 +31,18 @@ export const decodeTiff: Decoder = (bytes, checkSize) => {
  * ImageMagick leaves tiles black that the file does not have.
  * @throws {Error} if the file ends before one of its strips or tiles does.
  */
-function refuseMissingRows(bytes: Bytes): void {
-  const page = tryToRead(bytes);
-  const number = (tag: number) => page.values(tag, 1)[0];
-  const [width = 0, height = 0] = [number(WIDTH), number(TAG.height)];
-  const tiled = page.has(TILE_TAG.offsets);
-  const rows = (tiled ? number(TILE_TAG.height) : number(TAG.rowsPerStrip)) ?? height;
-  const across = tiled ? Math.ceil(width / (number(TILE_TAG.width) ?? width)) : 1;
+function refuseMissingRows(page: Page, fileLength: number): void {
+  const [width, height] = [page.number(TAG.width, 0), page.number(TAG.height, 0)];
+  const tiled = page.has(TAG.tileOffsets);
+  const rows = page.number(tiled ? TAG.tileHeight : TAG.rowsPerStrip, height);
+  const across = tiled ? Math.ceil(width / page.number(TAG.tileWidth, width)) : 1;
   const inPlane = across * Math.ceil(height / rows);
-  const limit = Math.ceil(bytes.length / 2);
-  const offsets = page.values(tiled ? TILE_TAG.offsets : TAG.stripOffsets, limit);
-  const lengths = page.values(tiled ? TILE_TAG.bytes : TAG.stripBytes, limit);
-  const missing = offsets.findIndex((offset, i) => offset + (lengths[i] ?? 0) > bytes.length);
+  const offsets = page.numbers(tiled ? TAG.tileOffsets : TAG.stripOffsets);
+  const lengths = page.numbers(tiled ? TAG.tileBytes : TAG.stripBytes);
+  const missing = offsets.findIndex((offset, i) => offset + (lengths[i] ?? 0) > fileLength);
   if (missing < 0) return;
-  const came = Math.max(0, (bytes.length - offsets[missing]) / (lengths[missing] || 1));
-  const row = (Math.floor(missing % inPlane / across) + (tiled ? 0 : came)) * rows;
+  const came = tiled ? 0 : Math.max(0, (fileLength - offsets[missing]) / (lengths[missing] || 1));
+  const row = (Math.floor(missing % inPlane / across) + came) * rows;
   throw new Error(`the file ends after ${Math.floor(100 * row / height) || 0} % of its rows`);
 }
 
@@ -49,8 +56,10 @@ function tryToRead(bytes: Bytes): Page {
 
 interface Page {
   has(tag: number): boolean;
-  /** At most so many whole numbers of a tag; none if it is missing, or lies outside of the file. */
-  values(tag: number, limit: number): number[];
+  /** The whole numbers of a tag; none if it is missing. */
+  numbers(tag: number): number[];
+  /** The first of them. */
+  number(tag: number, otherwise: number): number;
 }
 
 function readFirstPage(bytes: Bytes): Page {
@@ -72,16 +81,18 @@ function readFirstPage(bytes: Bytes): Page {
     const at = first + i * entry;
     if (!places.has(read(at, 2))) places.set(read(at, 2), at);
   }
+  const numbers = (tag: number): number[] => {
+    const at = places.get(tag);
+    const size = at === undefined ? undefined : SIZES[read(at + 2, 2)];
+    if (at === undefined || size === undefined) return [];
+    const length = read(at + 4, word);
+    const from = length * size > word ? read(at + 4 + word, word) : at + 4 + word;
+    if (from + length * size > bytes.length) throw new Error("its numbers lie outside of the file");
+    return Array.from({ length }, (_, i) => read(from + i * size, size));
+  };
   return {
     has: (tag) => places.has(tag),
-    values(tag, limit) {
-      const at = places.get(tag);
-      const size = at === undefined ? undefined : SIZES[read(at + 2, 2)];
-      if (at === undefined || size === undefined) return [];
-      const length = Math.min(read(at + 4, word), limit);
-      const from = length * size > word ? read(at + 4 + word, word) : at + 4 + word;
-      if (from + length * size > bytes.length) throw new Error("the file ends before its directory");
-      return Array.from({ length }, (_, i) => read(from + i * size, size));
-    },
+    numbers,
+    number: (tag, otherwise) => numbers(tag)[0] ?? otherwise,
   };
 }
