@@ -1,4 +1,4 @@
-export { clearHiddenRow, cutOutRow, firstVisible, lastVisible } from "./compose";
+export { clearHiddenRow, cutOutRow, firstVisible, lastVisible, putOnGray } from "./compose";
 export { convertColours } from "./colour";
 export { filterRow } from "./png";
 export { interleaveRows, reduceRow, resampleAcross, resampleDown, resampleFourAcross } from "./resample";

@@ -22,6 +22,7 @@ export interface Kernels {
   reduceRow(from: number, to: number, width: number, rows: number, factor: number): void;
   cutOutRow(pixels: number, alphas: number, width: number): void;
   clearHiddenRow(row: number, stride: number, to: number, width: number): void;
+  putOnGray(pixels: number, count: number, gray: number): void;
   firstVisible(row: number, width: number, least: number): number;
   lastVisible(row: number, width: number, least: number): number;
   largestColour(from: number, length: number): number;

@@ -95,7 +95,8 @@ export interface Rows {
 }
 
 /**
- * Resamples the colours of an image, with no regard to its alpha.
+ * Resamples the colours of an image as it looks on a gray ground: on what hides under transparency, nothing may depend.
+ * @param gray 0–255.
  * @returns outputHeight×outputWidth×4, 0–255; the fourth value means nothing.
  */
 export function resampleColours(
@@ -103,6 +104,7 @@ export function resampleColours(
   { data: rgba, width, height }: Pixels,
   outputWidth: number,
   outputHeight: number,
+  gray: number,
 ): Rows {
   const factorAcross = Math.max(1, Math.floor(width / outputWidth / REDUCING_GAP));
   const factorDown = Math.max(1, Math.floor(height / outputHeight / REDUCING_GAP));
@@ -123,6 +125,7 @@ export function resampleColours(
     const from = y * factorDown;
     const count = Math.min(factorDown, height - from);
     bytes.set(rgba.subarray(from * width * 4, (from + count) * width * 4), rows);
+    run.putOnGray(rows, count * width, gray);
     if (reduces) run.reduceRow(rows, reduced, width, count, factorAcross);
     run.resampleAcross(reduces ? reduced : rows, across + y * rowLength, outputWidth, table, horizontal.stride);
   }

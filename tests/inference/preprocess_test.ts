@@ -14,14 +14,27 @@ const manifest: Manifest = {
   mask: "min-max",
 };
 
+const PLAIN: Manifest["normalisation"] = { scale: "255", mean: [0, 0, 0], std: [1, 1, 1] };
+
 Deno.test("preprocess › puts channels first, divides by the largest value and normalises", () => {
-  const data = new Uint8Array([200, 100, 50, 255, 0, 50, 100, 7]);
+  const data = new Uint8Array([200, 100, 50, 255, 0, 50, 100, 255]);
   const tensor = preprocess({ data, width: 2, height: 1 }, manifest);
   assert.deepEqual([...tensor], [1, -1, 1, 0, 0.125, 0.25]);
 });
 
+Deno.test("preprocess › what is hidden under transparency is gray, in as far as it is", () => {
+  const data = new Uint8Array([200, 100, 50, 0, 255, 255, 255, 255]);
+  const tensor = preprocess({ data, width: 2, height: 1 }, { ...manifest, normalisation: PLAIN });
+  assert.deepEqual([...tensor].map((value) => Math.round(value * 255)), [128, 255, 128, 255, 128, 255]);
+  const half = preprocess({ data: new Uint8Array([255, 0, 0, 51, 255, 255, 255, 255]), width: 2, height: 1 }, {
+    ...manifest,
+    normalisation: PLAIN,
+  });
+  assert.deepEqual([...half].map((value) => Math.round(value * 255)), [153, 255, 102, 255, 102, 255]);
+});
+
 Deno.test("preprocess › an all-black image makes no NaN", () => {
-  const tensor = preprocess({ data: new Uint8Array(8), width: 2, height: 1 }, manifest);
+  const tensor = preprocess({ data: Uint8Array.of(0, 0, 0, 255, 0, 0, 0, 255), width: 2, height: 1 }, manifest);
   assert.deepEqual([...tensor], [-1, -1, -1, -1, 0, 0]);
 });
 

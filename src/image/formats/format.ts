@@ -7,6 +7,8 @@ export type Bytes = Uint8Array<ArrayBuffer>;
 
 /** A decoder's answer: pixels as the file stores them, and the tags that say how to show them. */
 export interface DecodedFile extends Pixels {
+  /** Whether the format knows no alpha. */
+  readonly opaque?: boolean;
   /** 1 to 8, as EXIF counts (CIPA DC-008, "Orientation"); 1 if not given. */
   readonly orientation?: number;
   /** The colour space of the pixels; sRGB if not given. */

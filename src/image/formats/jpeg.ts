@@ -50,7 +50,7 @@ export const decodeJpeg: Decoder = async (bytes, checkSize) => {
   warnings = [];
   const image = asPixels(await mozjpeg(exactBuffer(file)));
   if (warnings.length > 0) await refuseMissingRows(image, bytes.subarray(0, end));
-  return { ...image, colour, orientation, density };
+  return { ...image, opaque: true, colour, orientation, density };
 };
 
 const END_OF_IMAGE = Uint8Array.of(0xff, 0xd9);

@@ -1,18 +1,19 @@
 import type { Pixels } from "../../base/pixels.ts";
 import { KernelMemory } from "../../image/kernels.ts";
 import type { Manifest } from "./manifest.ts";
+import { NEUTRAL_GRAY } from "../../image/decode.ts";
 import { resampleColours } from "../../image/resample.ts";
 
 /**
  * The model's input for an image: 1×3×height×width float32 (channels first), `(x / scale − mean) / std`. The image is
- * squeezed to the input's size whatever its proportions, as in training; its alpha is ignored.
+ * squeezed to the input's size whatever its proportions, as in training; what is transparent lies on {@link NEUTRAL_GRAY}.
  */
 export function preprocess(image: Pixels, manifest: Manifest): Float32Array<ArrayBuffer> {
   const { width, height } = manifest.input;
   const { scale, mean, std } = manifest.normalisation;
   const memory = new KernelMemory();
   const { run } = memory;
-  const { address, rowLength } = resampleColours(memory, image, width, height);
+  const { address, rowLength } = resampleColours(memory, image, width, height, NEUTRAL_GRAY);
   // An all-black image has no largest value to divide by.
   const divisor = scale === "max" ? run.largestColour(address, height * rowLength) || 1 : 255;
   const numbers = new Float32Array(3 * 256);
