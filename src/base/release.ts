@@ -3,6 +3,9 @@ import { runInNewContext } from "node:vm";
 /** Garbage that is worth a collection, in bytes: what the codec of a picture of 3 megapixels leaves. */
 const COLLECT_AFTER = 24_000_000;
 
+/** A picture of 12 megapixels. */
+const COLLECT_NOW = 48_000_000;
+
 let garbage = 0;
 let collect: (() => void) | undefined;
 
@@ -20,7 +23,15 @@ export function collectAfter(bytes: number): void {
   garbage += bytes;
   if (garbage < COLLECT_AFTER) return;
   garbage = 0;
+  setTimeout(collector(), 0);
+}
+
+/** As {@link collectAfter}, at once: for a single picture so large that two of its memories are not to exist together. */
+export function collectNow(bytes: number): void {
+  if (bytes >= COLLECT_NOW) collector()();
+}
+
+function collector(): () => void {
   // Of a flag that was given at run time only a new context knows.
-  collect ??= runInNewContext("globalThis.gc ?? (() => {})") as () => void;
-  setTimeout(collect, 0);
+  return collect ??= runInNewContext("globalThis.gc ?? (() => {})") as () => void;
 }

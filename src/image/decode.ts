@@ -1,6 +1,7 @@
 import { imageSize } from "image-size";
 import { ImageError } from "../base/errors.ts";
 import type { Size } from "../base/layout.ts";
+import { collectNow, release } from "../base/release.ts";
 import type { Pixels } from "../base/pixels.ts";
 import { convertToSrgb } from "./colour/convert.ts";
 import type { Bytes, DecodedFile, Decoder } from "./formats/format.ts";
@@ -62,6 +63,8 @@ export async function decode(bytes: Bytes, limits: DecodeLimits): Promise<Pixels
   }
   if (colour !== undefined) await convertToSrgb(image, colour);
   if (!opaque) neutralise(image);
+  // The decoder's memory, before there is another copy of the pixels.
+  collectNow(data.length);
   return { ...upright(image, orientation), density };
 }
 
@@ -145,5 +148,6 @@ function upright(image: Pixels, orientation: number): Pixels {
   for (let y = 0, at = 0; y < height; y++) {
     for (let x = 0, target = first + y * yStep; x < width; x++, target += xStep) to[target] = from[at++];
   }
+  release(image.data);
   return { data: new Uint8Array(to.buffer), width: outputWidth, height: outputHeight };
 }

@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import mozjpegEncoder from "@jsquash/jpeg/codec/enc/mozjpeg_enc.wasm" with { type: "bytes" };
 import encodeMozjpeg, { init as initMozjpeg } from "@jsquash/jpeg/encode.js";
 import webpEncoder from "@jsquash/webp/codec/enc/webp_enc_simd.wasm" with { type: "bytes" };
@@ -7,8 +8,9 @@ import { zipSync } from "fflate";
 import { PNG } from "pngjs";
 import { ImageError } from "../base/errors.ts";
 import { asBuffer } from "./formats/format.ts";
-import { writePng } from "./png_writer.ts";
-import type { Mask, Pixels } from "../base/pixels.ts";
+import { type PngChunk, writePng } from "./png_writer.ts";
+import type { Density, Mask, Pixels } from "../base/pixels.ts";
+import srgb from "./colour/srgb.icc" with { type: "bytes" };
 import { wasmCodec } from "./formats/wasm_codec.ts";
 
 // mozjpeg compresses better than jimp's own encoder, which is the only other one; jimp has none for WebP.
@@ -25,16 +27,23 @@ export interface EncodeOptions {
   readonly format: "png" | "webp" | "jpeg";
   /** 1 to 100, for WebP (100: lossless) and JPEG. */
   readonly quality?: number;
+  /** Kept in PNG and JPEG. */
+  readonly density?: Density;
 }
 
 /**
  * A file of an image. JPEG takes the colours as they are and forgets alpha.
  * @throws {ImageError} `image_too_large` where the format cannot hold the image.
  */
-export async function encode(image: Pixels, { format, quality = 90 }: EncodeOptions): Promise<Uint8Array<ArrayBuffer>> {
+export async function encode(
+  image: Pixels,
+  { format, quality = 90, density }: EncodeOptions,
+): Promise<Uint8Array<ArrayBuffer>> {
   refuseOversize(image, format);
-  if (format === "png") return writePng(image.data, image.width, image.height, "rgba");
-  if (format === "jpeg") return new Uint8Array(await mozjpeg(imageData(image), { quality }));
+  if (format === "png") return writePng(image.data, image.width, image.height, "rgba", inSrgb(density));
+  if (format === "jpeg") {
+    return withProfile(withDensity(new Uint8Array(await mozjpeg(imageData(image), { quality })), density));
+  }
   const lossless = quality === 100;
   // Method 2 of 6: a third of the default's time, for files 3 % larger. `exact` would keep colours that nobody sees.
   return new Uint8Array(
@@ -42,12 +51,49 @@ export async function encode(image: Pixels, { format, quality = 90 }: EncodeOpti
   );
 }
 
+/** The chunks of a PNG file that tell its colour space and, if it is known, its resolution (11.3.2.5 and 11.3.4.3). */
+function inSrgb(density: Density | undefined): PngChunk[] {
+  const PERCEPTUAL = 0;
+  const chunks: PngChunk[] = [["sRGB", Uint8Array.of(PERCEPTUAL)]];
+  if (density === undefined) return chunks;
+  const METRE = 1;
+  const resolution = new DataView(new ArrayBuffer(9));
+  resolution.setUint32(0, Math.round(density.x / 0.0254));
+  resolution.setUint32(4, Math.round(density.y / 0.0254));
+  resolution.setUint8(8, METRE);
+  return [...chunks, ["pHYs", new Uint8Array(resolution.buffer)]];
+}
+
+/** Where the first segment of a JPEG file of mozjpeg's ends: JFIF (ITU-T T.871, 10.1), with the resolution in it. */
+const JFIF_END = 20;
+
+function withDensity(file: Uint8Array<ArrayBuffer>, density: Density | undefined): Uint8Array<ArrayBuffer> {
+  if (density === undefined) return file;
+  const INCH = 1;
+  const view = new DataView(file.buffer, file.byteOffset);
+  view.setUint8(13, INCH);
+  view.setUint16(14, Math.round(density.x));
+  view.setUint16(16, Math.round(density.y));
+  return file;
+}
+
+/** With the profile of sRGB (ICC.1:2022, B.4): programs differ in what they take a file without one for. */
+function withProfile(file: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  const header = new TextEncoder().encode("ICC_PROFILE\0\x01\x01");
+  const length = 2 + header.length + srgb.length;
+  const segment = [Uint8Array.of(0xff, 0xe2, length >> 8, length & 255), header, srgb];
+  return new Uint8Array(Buffer.concat([file.subarray(0, JFIF_END), ...segment, file.subarray(JFIF_END)]));
+}
+
 /**
  * A ZIP file of an image: its colours as `color.jpg` and its alpha as `alpha.png`. Both are stored as they are, since
  * neither can be made smaller.
  */
-export async function encodeZip(image: Pixels, { quality }: { quality?: number }): Promise<Uint8Array<ArrayBuffer>> {
-  const colour = await encode(image, { format: "jpeg", quality });
+export async function encodeZip(
+  image: Pixels,
+  options: Pick<EncodeOptions, "quality" | "density">,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const colour = await encode(image, { format: "jpeg", ...options });
   const files = { "color.jpg": colour, "alpha.png": encodeMask(alphaOf(image)) };
   return zipSync(files, { level: 0, mtime: ZIP_EPOCH }) as Uint8Array<ArrayBuffer>;
 }

@@ -5,6 +5,8 @@ import { KernelMemory, wholeVectors } from "./kernels.ts";
 /** Colour types (PNG specification, third edition, section 11.2.1), and their bytes per pixel at 8 bits a channel. */
 const COLOUR = { rgba: { type: 6, bytesPerPixel: 4 }, gray: { type: 0, bytesPerPixel: 1 } } as const;
 
+export type PngChunk = readonly [name: string, data: Uint8Array];
+
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 
 /** In bytes: what it comes to is joined from so many pieces. */
@@ -25,6 +27,7 @@ const BLOCK = 262_144;
 /**
  * A PNG file, 8 bits a channel. Every row is filtered by `Paeth`: over photographs cut out, within 1 % of the best of all
  * filters row by row.
+ * @param metadata chunks between the header and the pixels.
  * @param data height×width×4 (RGBA) or height×width (gray), 0–255.
  */
 export function writePng(
@@ -32,6 +35,7 @@ export function writePng(
   width: number,
   height: number,
   colour: keyof typeof COLOUR,
+  metadata: PngChunk[] = [],
 ): Uint8Array<ArrayBuffer> {
   const { type, bytesPerPixel } = COLOUR[colour];
   const filtered = filterRows(data, width * bytesPerPixel, height, bytesPerPixel);
@@ -42,7 +46,7 @@ export function writePng(
   view.setUint32(0, width);
   view.setUint32(4, height);
   header.set([8, type], 8);
-  return joinChunks([["IHDR", header], ["IDAT", packed], ["IEND", new Uint8Array()]]);
+  return joinChunks([["IHDR", header], ...metadata, ["IDAT", packed], ["IEND", new Uint8Array()]]);
 }
 
 /** Each row with its filter's number before it. */
@@ -87,7 +91,7 @@ function suiting(filtered: Uint8Array): ZlibOptions {
 }
 
 /** A PNG file of these chunks. */
-export function joinChunks(chunks: [name: string, data: Uint8Array][]): Uint8Array<ArrayBuffer> {
+export function joinChunks(chunks: PngChunk[]): Uint8Array<ArrayBuffer> {
   const length = chunks.reduce((sum, [, data]) => sum + 12 + data.length, SIGNATURE.length);
   const file = new Uint8Array(length);
   const view = new DataView(file.buffer);

@@ -5,7 +5,7 @@ import { PNG } from "pngjs";
 import { ImageError } from "../../base/errors.ts";
 import type { Density } from "../../base/pixels.ts";
 import { type Chromaticities, type ColourTag, MAX_PROFILE_BYTES } from "../colour/tag.ts";
-import { joinChunks } from "../png_writer.ts";
+import { joinChunks, type PngChunk } from "../png_writer.ts";
 import { readExif, toDensity } from "./exif.ts";
 import { asBuffer, asPixels, type Bytes, type Decoder, textAt, viewOf } from "./format.ts";
 
@@ -129,7 +129,7 @@ function repaired(chunks: Chunk[]): Bytes {
   const kept = chunks.filter(({ name }) => ["IHDR", "PLTE", "tRNS"].includes(name));
   const data = deflateSync(rows.subarray(0, rowBytes), { level: 0 });
   return joinChunks([
-    ...kept.map(({ name, data }): [string, Uint8Array] => [name, data]),
+    ...kept.map(({ name, data }): PngChunk => [name, data]),
     ["IDAT", data],
     ["IEND", new Uint8Array()],
   ]);

@@ -8,7 +8,7 @@ import type { Manifest } from "../model/manifest.ts";
 import type { RenderOptions } from "../../render/options.ts";
 import type { Operations, Output } from "../workers/rpc.ts";
 import { preprocess } from "../model/preprocess.ts";
-import { type Mask, type Pixels } from "../../base/pixels.ts";
+import { type Density, type Mask, type Pixels } from "../../base/pixels.ts";
 
 export interface DecodeInput {
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -64,7 +64,7 @@ export const imageOperations = {
     const maskPixels = mask instanceof Uint8Array ? decodeMask(mask) : mask;
     const result = compose(pixels, maskPixels, options, limits, picture);
     const rendered = performance.now();
-    const { file, contentType } = await encodeAs(options, result);
+    const { file, contentType } = await encodeAs(options, result, pixels.density);
     const maskFile = mask instanceof Uint8Array ? undefined : encodeMask(mask);
     for (const { data } of [pixels, result]) release(data);
     const transfer = maskFile ? [file.buffer, maskFile.buffer] : [file.buffer];
@@ -90,12 +90,13 @@ async function decodeBackground(file: Uint8Array<ArrayBuffer>, limits: DecodeLim
 async function encodeAs(
   { format: wanted, channels, quality }: RenderOptions,
   result: Pixels,
+  density: Density | undefined,
 ): Promise<{ file: Uint8Array<ArrayBuffer>; contentType: string }> {
-  if (wanted === "zip") return { file: await encodeZip(result, { quality }), contentType: "application/zip" };
+  if (wanted === "zip") return { file: await encodeZip(result, { quality, density }), contentType: "application/zip" };
   const format = wanted !== "auto" ? wanted : isOpaque(result) ? "jpeg" : "png";
   const file = channels === "alpha"
     ? await encodeGray(alphaOf(result), { format, quality })
-    : await encode(result, { format, quality });
+    : await encode(result, { format, quality, density });
   return { file, contentType: `image/${format}` };
 }
 
