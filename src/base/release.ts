@@ -3,8 +3,8 @@ import { runInNewContext } from "node:vm";
 /** Garbage that is worth a collection, in bytes: what the codec of a picture of 3 megapixels leaves. */
 const COLLECT_AFTER = 24_000_000;
 
-/** A picture of 12 megapixels. */
-const COLLECT_NOW = 48_000_000;
+/** A picture of 10 megapixels. */
+const COLLECT_NOW = 40_000_000;
 
 let garbage = 0;
 let collect: (() => void) | undefined;
@@ -26,9 +26,15 @@ export function collectAfter(bytes: number): void {
   setTimeout(collector(), 0);
 }
 
-/** As {@link collectAfter}, at once: for a single picture so large that two of its memories are not to exist together. */
-export function collectNow(bytes: number): void {
-  if (bytes >= COLLECT_NOW) collector()();
+/**
+ * As {@link collectAfter}, before it resolves: for a single picture so large that two of its memories are not to exist
+ * together.
+ */
+export async function collectNow(bytes: number): Promise<void> {
+  if (bytes < COLLECT_NOW) return;
+  // In a turn of its own: what this one has looked at stays until its end.
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  collector()();
 }
 
 function collector(): () => void {

@@ -64,8 +64,8 @@ export async function decode(bytes: Bytes, limits: DecodeLimits): Promise<Pixels
   if (colour !== undefined) await convertToSrgb(image, colour);
   if (!opaque) neutralise(image);
   // The decoder's memory, before there is another copy of the pixels.
-  collectNow(data.length);
-  return { ...upright(image, orientation), density };
+  await collectNow(data.length);
+  return { ...upright({ data, width, height }, orientation), density };
 }
 
 /**

@@ -102,7 +102,8 @@ function decode(
 }
 
 function toPixels(magick: Magick, format: MagickFormat, image: MagickImage): DecodedFile {
-  const profile = image.getColorProfile()?.data as Bytes | undefined;
+  // A copy: it is a view of all of the instance's memory.
+  const profile = image.getColorProfile()?.data.slice() as Bytes | undefined;
   const colour = inRgb(magick, image, profile);
   const { width, height, page, orientation } = image;
   const pixels = { data: bytesOf(image), width, height };
