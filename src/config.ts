@@ -128,8 +128,8 @@ export const settings = z.object({
   IMAGE_URL_TIMEOUT_MS: integer(1).default(10_000).describe(
     "How long fetching an image may take, redirects included, in milliseconds; then the request is answered 504.",
   ),
-  MAX_PIXELS: integer(1).default(25_000_000).describe(
-    "Largest image, in pixels (width × height), checked before it is decoded; a larger one is answered 413.",
+  MAX_PIXELS: integer(1).default(50_000_000).describe(
+    "Largest image, in pixels (width × height), checked before it is decoded; a larger one is answered 413, and so is one that the memory of the server does not suffice for.",
   ),
   DRAIN_SECONDS: integer(0).default(30).describe(
     "How long SIGTERM and SIGINT wait for requests and pending cache writes, in seconds.",

@@ -7,7 +7,7 @@ import { convertToSrgb } from "./colour/convert.ts";
 import type { Bytes, DecodedFile, Decoder } from "./formats/format.ts";
 import { decodeAvif, decodeHeic, identifyHeif } from "./formats/heif.ts";
 import { decodeJpeg } from "./formats/jpeg.ts";
-import { magickDecoder } from "./formats/magick.ts";
+import { isMagickLoaded, MAGICK_BYTES, magickDecoder } from "./formats/magick.ts";
 import { decodePng } from "./formats/png.ts";
 import { decodeTiff } from "./formats/tiff.ts";
 import { decodeWebp } from "./formats/webp.ts";
@@ -15,25 +15,36 @@ import { decodeWebp } from "./formats/webp.ts";
 export interface DecodeLimits {
   /** The most pixels (width × height) that are decoded. */
   maxPixels: number;
+  /** What a picture may take until its cutout is made, in bytes; no limit if not given. */
+  memory?: number;
 }
 
 /** The longest side that is decoded, in pixels: decoders take a row at a time, and a column of millions of them for ever. */
 const MAX_SIDE = 65_535;
 
-const decoders = {
-  jpeg: decodeJpeg,
-  png: decodePng,
-  webp: decodeWebp,
-  avif: decodeAvif,
-  heic: decodeHeic,
-  jxl: magickDecoder("JXL"),
-  gif: magickDecoder("GIF"),
-  bmp: magickDecoder("BMP"),
-  tiff: decodeTiff,
-} satisfies Record<string, Decoder>;
+interface Format {
+  readonly name: string;
+  readonly decode: Decoder;
+  /** What a pixel takes at most until the cutout is a PNG file, in bytes, measured. */
+  readonly bytesPerPixel: number;
+  /** Whether ImageMagick decodes it. */
+  readonly magick?: boolean;
+}
+
+const FORMATS = {
+  jpeg: { name: "JPEG", decode: decodeJpeg, bytesPerPixel: 14 },
+  png: { name: "PNG", decode: decodePng, bytesPerPixel: 20 },
+  webp: { name: "WebP", decode: decodeWebp, bytesPerPixel: 16 },
+  avif: { name: "AVIF", decode: decodeAvif, bytesPerPixel: 27 },
+  heic: { name: "HEIC", decode: decodeHeic, bytesPerPixel: 15, magick: true },
+  jxl: { name: "JPEG XL", decode: magickDecoder("JXL"), bytesPerPixel: 15, magick: true },
+  gif: { name: "GIF", decode: magickDecoder("GIF"), bytesPerPixel: 15, magick: true },
+  bmp: { name: "BMP", decode: magickDecoder("BMP"), bytesPerPixel: 15, magick: true },
+  tiff: { name: "TIFF", decode: decodeTiff, bytesPerPixel: 15, magick: true },
+} satisfies Record<string, Format>;
 
 /** The formats that {@link decode} takes, for messages and documentation. */
-export const SUPPORTED_FORMATS = ["JPEG", "PNG", "WebP", "AVIF", "HEIC", "JPEG XL", "GIF", "BMP", "TIFF"];
+export const SUPPORTED_FORMATS = Object.values(FORMATS).map(({ name }) => name);
 
 /**
  * Decodes an image by its content, whatever its name, turns it upright and converts it to sRGB. Of an animation it is the
@@ -41,14 +52,14 @@ export const SUPPORTED_FORMATS = ["JPEG", "PNG", "WebP", "AVIF", "HEIC", "JPEG X
  * @throws {ImageError} `invalid_image`, `unsupported_format`, or, before a pixel is decoded, `image_too_large`.
  */
 export async function decode(bytes: Bytes, limits: DecodeLimits): Promise<Pixels> {
-  const decoder = decoders[identify(bytes)];
+  const format: Format = FORMATS[identify(bytes)];
   const checkSize = (size: Size) => {
     if (!(size.width > 0 && size.height > 0)) throw new ImageError("invalid_image", "the image has no pixels");
-    refuseOversize(size, limits);
+    refuseOversize(size, limits, format);
   };
   let image: DecodedFile;
   try {
-    image = await decoder(bytes, checkSize);
+    image = await format.decode(bytes, checkSize);
   } catch (error) {
     if (error instanceof ImageError) throw error;
     // WebAssembly throws numbers and objects that say nothing.
@@ -57,7 +68,7 @@ export async function decode(bytes: Bytes, limits: DecodeLimits): Promise<Pixels
   }
   const { width, height, data, opaque = false, colour, orientation = 1, density } = image;
   // A file may say one size in its header and hold another.
-  refuseOversize(image, limits);
+  refuseOversize(image, limits, format);
   if (!(width > 0 && height > 0) || data.length !== width * height * 4) {
     throw new ImageError("invalid_image", "the image is damaged: it holds fewer pixels than its header says");
   }
@@ -81,11 +92,16 @@ function neutralise({ data, width, height }: Pixels): void {
   for (let i = 0; i < pixels.length; i++) if (pixels[i] >>> 24 === 0) pixels[i] = hidden;
 }
 
-function refuseOversize({ width, height }: Size, { maxPixels }: DecodeLimits): void {
-  if (width * height > maxPixels) {
+function refuseOversize({ width, height }: Size, { maxPixels, memory }: DecodeLimits, format: Format): void {
+  const fixed = format.magick || isMagickLoaded() ? MAGICK_BYTES : 0;
+  const fitting = memory === undefined ? Infinity : Math.max(0, Math.floor((memory - fixed) / format.bytesPerPixel));
+  if (width * height > Math.min(maxPixels, fitting)) {
+    const reason = fitting < maxPixels ? `: ${format.name} images of more do not fit into this server's memory` : "";
     throw new ImageError(
       "image_too_large",
-      `the image has ${width}×${height} = ${width * height} pixels; at most ${maxPixels} are allowed`,
+      `the image has ${width}×${height} = ${width * height} pixels; at most ${
+        Math.min(maxPixels, fitting)
+      } are allowed${reason}`,
     );
   }
   if (Math.max(width, height) > MAX_SIDE) {
@@ -94,7 +110,7 @@ function refuseOversize({ width, height }: Size, { maxPixels }: DecodeLimits): v
 }
 
 /** First bytes, in hexadecimal. TIFF and BigTIFF come in two byte orders, JPEG XL with and without a container. */
-const SIGNATURES: [start: string, format: keyof typeof decoders][] = [
+const SIGNATURES: [start: string, format: keyof typeof FORMATS][] = [
   ["ffd8", "jpeg"],
   ["89504e470d0a1a0a", "png"],
   ["47494638", "gif"],
@@ -107,7 +123,7 @@ const SIGNATURES: [start: string, format: keyof typeof decoders][] = [
   ["0000000c4a584c20", "jxl"],
 ];
 
-function identify(bytes: Bytes): keyof typeof decoders {
+function identify(bytes: Bytes): keyof typeof FORMATS {
   const start = bytes.subarray(0, 12).toHex();
   const [, format] = SIGNATURES.find(([signature]) => start.startsWith(signature)) ?? [];
   if (format !== undefined) return format;

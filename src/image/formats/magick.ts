@@ -23,21 +23,29 @@ const MAX_SIDE = 65_535n;
 /** How many pixels are converted by a profile's tables at a time. */
 const BAND = 1_000_000;
 
-let code: { magick: Magick; module: WebAssembly.Module } | undefined;
+let magick: Magick | undefined;
+/** Compiled in some 0.1 s; too large to stay when memory is collected. */
+let compiled: WeakRef<WebAssembly.Module> | undefined;
+
+/** What it takes from when it is first used, in bytes. */
+export const MAGICK_BYTES = 90_000_000;
+
+export function isMagickLoaded(): boolean {
+  return magick !== undefined;
+}
 
 /**
  * A fresh instance for each picture: the memory of one never shrinks, and a damaged file may leave it in any state. It
  * takes some 10 ms.
  */
 async function withMagick<T>(use: (magick: Magick) => T): Promise<T> {
-  if (code === undefined) {
-    const [magick, { default: binary }] = await Promise.all([
-      import("@imagemagick/magick-wasm"),
-      import("@imagemagick/magick-wasm/magick.wasm", { with: { type: "bytes" } }),
-    ]);
-    code = { magick, module: await WebAssembly.compile(binary) };
+  magick ??= await import("@imagemagick/magick-wasm");
+  let module = compiled?.deref();
+  if (module === undefined) {
+    const { default: binary } = await import("@imagemagick/magick-wasm/magick.wasm", { with: { type: "bytes" } });
+    module = await WebAssembly.compile(binary);
+    compiled = new WeakRef(module);
   }
-  const { magick, module } = code;
   // The library has no call for it, and makes an instance only if there is none.
   const holder = magick.ImageMagick as unknown as { _api?: unknown };
   holder._api = undefined;
@@ -59,7 +67,7 @@ export function magickDecoder(format: MagickFormat): Decoder {
     try {
       return await withMagick((magick) => decode(magick, format, bytes, checkSize));
     } catch (error) {
-      throw code !== undefined && error instanceof code.magick.MagickError ? explained(format, error) : error;
+      throw magick !== undefined && error instanceof magick.MagickError ? explained(format, error) : error;
     }
   };
 }
