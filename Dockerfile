@@ -2,10 +2,10 @@ FROM denoland/deno:2.9.6 AS wasm
 
 WORKDIR /app
 RUN mkdir /data && chown deno:deno /data
-# The user `deno`, by a number that an orchestrator can tell from root's.
+# The user `deno`, as a number, so that an orchestrator can check that it is not root.
 USER 1993
 
-# The dependencies are fetched into the image, once for all versions of the code that share a lock file.
+# Dependencies first: the layer is reused until the lock file changes.
 COPY deno.json deno.lock ./
 RUN deno install --frozen
 COPY src src
@@ -15,22 +15,22 @@ COPY LICENSE NOTICE ./
 COPY static static
 
 ENV CACHE_DIR=/data
-# Memory that is free goes back to the system instead of waiting in a pool; so do the flags below. `deno task start` has
-# the same.
-ENV MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=4194304 MALLOC_TRIM_THRESHOLD_=8388608
+# V8 and malloc return free memory to the system. src/memory_tuning.ts explains the values; a test compares the two.
+ENV DENO_V8_FLAGS=--expose-gc,--flush-liftoff-code,--max-semi-space-size=4,--heap-growing-percent=25,--wasm-tiering-budget=200000000 \
+    MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=4194304 MALLOC_TRIM_THRESHOLD_=8388608
 VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
     CMD ["deno", "eval", "--no-config", "const port = Deno.env.get('PORT') || 8000; const { ok } = await fetch(`http://127.0.0.1:${port}/readyz`); Deno.exit(ok ? 0 : 1)"]
 
-CMD ["run", "--cached-only", "--frozen", "--v8-flags=--expose-gc,--flush-liftoff-code,--max-semi-space-size=4,--heap-growing-percent=25,--wasm-tiering-budget=200000000", "-P=start", "--allow-read=src,static,/data", "--allow-write=/data", "src/main.ts"]
+CMD ["run", "--cached-only", "--frozen", "-P=start", "--allow-read=src,static,/data", "--allow-write=/data", "src/main.ts"]
 
-# `docker build --target native .`: ONNX Runtime's native build besides, which takes 300 MB more.
+# `docker build --target native .` adds ONNX Runtime's native build, which takes 300 MB more.
 FROM wasm AS native
 COPY deno.native.lock ./
 RUN deno cache --frozen --lock=deno.native.lock npm:onnxruntime-node@1.30.0
 ENV INFERENCE_BACKEND=native
-CMD ["run", "--cached-only", "--frozen", "--lock=deno.native.lock", "--v8-flags=--expose-gc,--flush-liftoff-code,--max-semi-space-size=4,--heap-growing-percent=25,--wasm-tiering-budget=200000000", "-P=start", "--allow-read", "--allow-write=/data", "--allow-env", "--allow-sys", "--allow-ffi", "src/main.ts"]
+CMD ["run", "--cached-only", "--frozen", "--lock=deno.native.lock", "-P=start", "--allow-read", "--allow-write=/data", "--allow-env", "--allow-sys", "--allow-ffi", "src/main.ts"]
 
-# What is built where no target is named.
+# The default target.
 FROM wasm

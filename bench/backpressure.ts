@@ -8,7 +8,7 @@ const SIZE = { width: 4000, height: 3000 };
 
 export const backpressure: Bench = {
   name: "backpressure",
-  summary: "many large photographs at once: 12 megapixels each",
+  summary: "many photographs of 12 megapixels at once",
   duration: "10 min",
   options: [
     { name: "images", summary: "how many photographs", fallback: 200 },
@@ -33,8 +33,8 @@ export const backpressure: Bench = {
       caption: `${images} photographs of ${SIZE.width}×${SIZE.height}, ${values.number("concurrency")} at a time.`,
       rows: [{
         "MB each": (files.reduce((sum, { length }) => sum + length, 0) / files.length / 1e6).toFixed(1),
-        "answered 200": statuses.get(200) ?? 0,
-        "answered 503": statuses.get(503) ?? 0,
+        "200 responses": statuses.get(200) ?? 0,
+        "503 responses": statuses.get(503) ?? 0,
         failed: failures.length,
         "RSS when ready (MB)": megabytes(ready),
         "peak RSS (MB)": megabytes(memory.peak),

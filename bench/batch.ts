@@ -16,11 +16,11 @@ const SIZES = [
 
 export const batch: Bench = {
   name: "batch",
-  summary: "`deno task request` on a folder in which each image lies twice, against the engine alone",
+  summary: "`deno task request` on a folder that has each image twice, compared with the engine alone",
   duration: "3 min",
   options: [{ name: "files", summary: "how many files", fallback: 200 }],
 
-  async run(values, tell) {
+  async run(values, report) {
     const files = values.number("files");
     const distinct = Math.ceil(files / 2);
     const pool = await pictures([...SIZES, ...SIZES.toReversed()]);
@@ -29,16 +29,16 @@ export const batch: Bench = {
     try {
       await Deno.mkdir(join(folder, "in"));
       for (let i = 0; i < files; i++) await Deno.writeFile(join(folder, "in", `${i}.jpg`), image(i % distinct));
-      tell("the engine alone");
+      report("the engine alone");
       const engineMs = await engineAlone(distinct, image);
-      tell("the client");
+      report("the client");
       const { elapsedMs, inferences, peak } = await client(folder, files);
       return [{
         caption: `${files} files of 0.3 to 0.7 megapixels, ${distinct} of them different, ${CONCURRENCY} at a time. ` +
-          "The engine alone is given the different ones in its own process, without HTTP, cache or files.",
+          "The engine alone gets the different ones in its own process, without HTTP, cache or files.",
         rows: [
           {
-            what: "engine alone",
+            run: "engine alone",
             images: distinct,
             inferences: distinct,
             "s": threeDigits(engineMs / 1000),
@@ -46,7 +46,7 @@ export const batch: Bench = {
             "client's peak RSS (MB)": "",
           },
           {
-            what: "`deno task request`",
+            run: "`deno task request`",
             images: files,
             inferences,
             "s": threeDigits(elapsedMs / 1000),
@@ -75,10 +75,10 @@ async function engineAlone(images: number, image: (i: number) => Uint8Array<Arra
   return elapsedMs;
 }
 
-/** Runs the client in its own process, as a user does. */
+/** Runs the client in a separate process, as a user does. */
 async function client(folder: string, files: number) {
   await using server = await TestServer.start({ LOG_LEVEL: "warning" }, { checked: false });
-  // The engine alone was warm as well.
+  // The engine alone is warmed up too.
   await server.cutout("warm.jpg", numbered((await pictures([SIZES[0]]))[0], files));
   const { hostname, port } = new URL(server.url);
   const args = ["--in_images_dir", join(folder, "in"), "--out_images_dir", join(folder, "out"), "--host", hostname];

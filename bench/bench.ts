@@ -1,31 +1,31 @@
-/** What `deno task bench NAME` can run. */
+/** A benchmark that `deno task bench NAME` runs. */
 export interface Bench {
   readonly name: string;
-  /** One line for `--help`: what it measures. */
+  /** What it measures, in one line, for `--help`. */
   readonly summary: string;
   /** Roughly how long it takes on two cores, for `--help`. */
   readonly duration: string;
-  /** The options it takes. */
+  /** The options that it takes. */
   readonly options?: readonly BenchOption[];
-  /** @param tell says how far it is, to whoever waits. */
-  run(values: OptionValues, tell: (progress: string) => void): Promise<Table[]>;
+  /** @param report reports progress to the user. */
+  run(values: OptionValues, report: (progress: string) => void): Promise<Table[]>;
 }
 
-/** What a bench has measured: rows of one shape. */
+/** The measurements of a bench: rows with the same columns. */
 export interface Table {
-  /** What was measured and under which conditions, in Markdown. */
+  /** Describes the measurement and its conditions, in Markdown. */
   readonly caption: string;
   readonly rows: readonly object[];
 }
 
-/** `--NAME N` where `fallback` is a number, `--NAME TEXT` where it is a text, else the flag `--NAME`. */
+/** `--NAME N` if `fallback` is a number, `--NAME TEXT` if it is a string, otherwise the flag `--NAME`. */
 export interface BenchOption {
   readonly name: string;
   readonly summary: string;
   readonly fallback: number | string | false;
 }
 
-/** What was given for a bench's options, or their fallbacks. */
+/** The values of a bench's options, or their fallbacks. */
 export class OptionValues {
   readonly #values: ReadonlyMap<string, number | string | boolean>;
 

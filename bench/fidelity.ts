@@ -9,20 +9,20 @@ type Picture = Awaited<ReturnType<typeof Jimp.fromBuffer>>;
 const DOCS = new URL("../docs/fidelity/", import.meta.url);
 const PANEL_WIDTH = 292;
 const GAP = 12;
-/** Behind the cutout: a colour that none of the photographs has much of. */
+/** The colour behind the cutout, which is rare in all photographs. */
 const BACKDROP = 0x2fa8a0ff;
 
 export const fidelity: Bench = {
   name: "fidelity",
-  summary: "how close alpha comes to the masks that rembg makes with the same weights",
+  summary: "difference between alpha and rembg's masks from the same weights",
   duration: "10 s",
-  options: [{ name: "write-pictures", summary: "write docs/fidelity/NAME.jpg as well", fallback: false }],
+  options: [{ name: "write-pictures", summary: "also write docs/fidelity/NAME.jpg", fallback: false }],
 
-  async run(values, tell) {
+  async run(values, report) {
     await using server = await TestServer.start({}, { checked: false });
     const rows = [];
     for (const name of PHOTOGRAPHS) {
-      tell(name);
+      report(name);
       const { png } = await server.cutout(`${name}.jpg`, fixture(`${name}.jpg`));
       const cutout = await Jimp.fromBuffer(png.buffer);
       const reference = await Jimp.fromBuffer(fixture(`${name}.rembg-u2netp.mask.png`).buffer);
@@ -38,7 +38,7 @@ export const fidelity: Bench = {
       });
       if (values.flag("write-pictures")) await writeTriptych(name, cutout, alpha);
     }
-    return [{ caption: "Alpha of the cutout against rembg's mask, both from 0 to 1.", rows }];
+    return [{ caption: "Alpha of the cutout compared with rembg's mask, both from 0 to 1.", rows }];
   },
 };
 

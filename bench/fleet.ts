@@ -11,38 +11,37 @@ import { percentile, threeDigits } from "./measure.ts";
 import { numbered } from "./pictures.ts";
 
 const INSTANCES = [1, 2, 3];
-/** Requests for each new image, spread over the instances. */
+/** Requests for each new image, distributed over the instances. */
 const REQUESTS_PER_IMAGE = 6;
-/** New images under way at a time. */
+/** New images in progress at the same time. */
 const IMAGES_PER_INSTANCE = 2;
 const CONNECTIONS_PER_INSTANCE = 8;
 const WARM_UP_MS = 1000;
 
 export const fleet: Bench = {
   name: "fleet",
-  summary: "hits/s and inferences of 1, 2 and 3 instances on one Redis, and whether an image is inferred twice",
+  summary: "hits per second and inferences of 1, 2 and 3 instances on one Redis",
   duration: "2 min",
   options: [
     { name: "seconds", summary: "how long hits are measured", fallback: 4 },
-    { name: "new-images", summary: "how many new images each fleet is sent", fallback: 12 },
+    { name: "new-images", summary: "how many new images each fleet gets", fallback: 12 },
   ],
 
-  async run(values, tell) {
+  async run(values, report) {
     const milliseconds = values.number("seconds") * 1000;
     const count = values.number("new-images");
     await ensureTestTools();
     const rows = [];
     for (const instances of INSTANCES) {
-      tell(`${instances} of ${INSTANCES.at(-1)} instances`);
+      report(`${instances} of ${INSTANCES.at(-1)} instances`);
       rows.push(await measure(instances, count, milliseconds));
     }
     return [{
-      caption:
-        `Instances on one Redis, each started anew with an empty cache. Each of ${count} new photographs is sent ` +
-        `${REQUESTS_PER_IMAGE} times at once, by turns to each instance, ${IMAGES_PER_INSTANCE} photographs for each ` +
-        "instance at a time; duplicates are inferences beyond one for each. Hits are memory hits of `/predict`, over " +
-        `${CONNECTIONS_PER_INSTANCE} connections to each instance. Instances, Redis, its gateway and the load share ` +
-        "this machine's cores: where these are all in use, more instances do not make more of them.",
+      caption: `New instances on one Redis with an empty cache. Each of ${count} new photographs is sent ` +
+        `${REQUESTS_PER_IMAGE} times at once, in turn to each instance, ${IMAGES_PER_INSTANCE} photographs per instance ` +
+        "at a time. Duplicates are inferences beyond one per photograph. Hits are memory hits of `/predict`, over " +
+        `${CONNECTIONS_PER_INSTANCE} connections per instance. Instances, Redis, its gateway and the load generator ` +
+        "share the cores of one machine, so once all cores are busy, more instances do not help.",
       rows,
     }];
   },
@@ -62,13 +61,13 @@ async function measure(instances: number, count: number, milliseconds: number) {
   const began = performance.now();
   const queue = new PQueue({ concurrency: IMAGES_PER_INSTANCE * instances });
   await queue.addAll(images.map((image, i) => async () => {
-    const answers = Array.from({ length: REQUESTS_PER_IMAGE }, async (_, j) => {
+    const requests = Array.from({ length: REQUESTS_PER_IMAGE }, async (_, j) => {
       const server = servers[(i + j) % instances];
       const response = await server.fetch("/cutouts", { method: "POST", body: image });
       await response.arrayBuffer();
-      if (response.status !== 200) throw new Error(`answered ${response.status}`);
+      if (response.status !== 200) throw new Error(`unexpected status ${response.status}`);
     });
-    await Promise.all(answers);
+    await Promise.all(requests);
   }));
   const elapsedMs = performance.now() - began;
   const inferences = await Promise.all(servers.map((server) => server.inferences()));
@@ -107,12 +106,12 @@ async function startFleet(
         UPSTASH_REDIS_REST_URL: gateway.url,
         UPSTASH_REDIS_REST_TOKEN: gateway.token,
         LOG_LEVEL: "warning",
-        // Many processes on few cores: deadlines here would be about them, not about Redis.
+        // Many processes share few cores, so that short deadlines would test the machine rather than Redis.
         CACHE_TIMEOUT_MS: "5000",
         INFERENCE_TIMEOUT_MS: "120000",
       }, { checked: false }),
     ));
   }
-  const kept = started.move();
-  return { servers, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+  const running = started.move();
+  return { servers, [Symbol.asyncDispose]: () => running.disposeAsync() };
 }

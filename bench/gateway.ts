@@ -6,8 +6,8 @@ interface Address {
 }
 
 /**
- * The Upstash REST protocol in front of a Redis, in a process of its own, as in production: in that of a bench, what the
- * gateway does would be counted with what the bench does.
+ * The Upstash REST protocol in front of a Redis, in a separate process, as in production: in the bench's own process, the
+ * work of the gateway would be measured too.
  */
 export class GatewayProcess implements Address {
   private constructor(readonly url: string, readonly token: string, readonly process: Deno.ChildProcess) {}
@@ -17,7 +17,7 @@ export class GatewayProcess implements Address {
     const process = new Deno.Command(Deno.execPath(), { args, stdin: "piped", stdout: "piped" }).spawn();
     const reader = process.stdout.pipeThrough(new TextDecoderStream()).getReader();
     const { value } = await reader.read();
-    if (value === undefined) throw new Error("the gateway ended before it listened");
+    if (value === undefined) throw new Error("the gateway exited before it listened");
     const { url, token } = JSON.parse(value) as Address;
     return new GatewayProcess(url, token, process);
   }
@@ -31,6 +31,6 @@ export class GatewayProcess implements Address {
 if (import.meta.main) {
   await using gateway = await UpstashGateway.start({ redisUrl: Deno.args[0] });
   console.log(JSON.stringify({ url: gateway.url, token: gateway.token } satisfies Address));
-  // Until whoever started it lets go of it, by its end if need be.
-  for await (const _ of Deno.stdin.readable) { /* nothing is said */ }
+  // Runs until the parent process closes standard input, or ends.
+  for await (const _ of Deno.stdin.readable) { /* nothing is sent */ }
 }

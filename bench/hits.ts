@@ -10,21 +10,21 @@ import { GatewayProcess } from "./gateway.ts";
 import { drive, get, postJson } from "./http_load.ts";
 import { percentile, threeDigits } from "./measure.ts";
 
-/** Settings that keep the log of thousands of requests out of what is measured. */
+/** Keeps logging out of the measurement. */
 const QUIET = { LOG_LEVEL: "warning" };
-/** Memory too small for anything: every hit is one of the durable store. */
+/** Too little memory for any entry, so that every hit is one of the durable store. */
 const NO_MEMORY = { CACHE_MAX_BYTES: "1" };
 const WARM_UP_MS = 2000;
-/** How often a Redis hit and a bare `GET` are measured by turns: the machine is not the same from one moment to the next. */
+/** How often Redis hits and a plain `GET` are measured in turn, because the speed of the machine varies over time. */
 const TURNS = 5;
 
 export const hits: Bench = {
   name: "hits",
-  summary: "requests/s and latency of hits in memory, SQLite and Redis, of known masks and of 304s",
+  summary: "throughput and latency of hits in memory, SQLite and Redis, of mask hits and of 304",
   duration: "3 min",
-  options: [{ name: "seconds", summary: "how long each is measured", fallback: 4 }],
+  options: [{ name: "seconds", summary: "how long each kind is measured", fallback: 4 }],
 
-  async run(values, tell) {
+  async run(values, report) {
     const milliseconds = values.number("seconds") * 1000;
     const image = await photograph(138_000);
     const predict = postJson(
@@ -33,25 +33,25 @@ export const hits: Bench = {
     );
     await ensureTestTools();
     const rows: Row[] = [];
-    const measure = async (what: string, url: string, requests: readonly Uint8Array[], counts = [1, 16]) => {
-      tell(what);
+    const measure = async (operation: string, url: string, requests: readonly Uint8Array[], counts = [1, 16]) => {
+      report(operation);
       for (const connections of counts) {
         await drive({ url, requests, connections, milliseconds: WARM_UP_MS });
         const latencies = await drive({ url, requests, connections, milliseconds });
-        rows.push(toRow(what, connections, latencies, milliseconds));
+        rows.push(toRow(operation, connections, latencies, milliseconds));
       }
     };
-    let answerBytes: number;
+    let responseBytes: number;
     {
       await using server = await TestServer.start(QUIET, { checked: false });
       const { response } = await server.predict("photo.jpg", image);
-      answerBytes = Number(response.headers.get("Content-Length"));
+      responseBytes = Number(response.headers.get("Content-Length"));
       await measure("memory hit", server.url, [predict], [1, 4, 16, 64]);
       const path = `/cutouts/${createHash("sha256").update(image).digest("hex")}`;
       const full = await server.fetch(path);
       await full.body?.cancel();
       await measure("304", server.url, [get(path, { "If-None-Match": full.headers.get("ETag")! })]);
-      tell("memory hits while misses are inferred");
+      report("memory hits while misses are inferred");
       rows.push(await whileInferring(server, predict, milliseconds));
     }
     {
@@ -63,7 +63,7 @@ export const hits: Bench = {
     {
       await using server = await TestServer.start({ ...QUIET, CACHE_STORE: "memory" }, { checked: false });
       await server.predict("photo.jpg", image);
-      tell("mask hits");
+      report("mask hits");
       rows.push(await maskHits(server, image, milliseconds));
     }
     await using redis = await RedisServer.start();
@@ -72,21 +72,22 @@ export const hits: Bench = {
     await using server = await TestServer.start({ ...QUIET, ...NO_MEMORY, ...settings }, { checked: false });
     await server.predict("photo.jpg", image);
     await server.settled();
-    tell("Redis hit, and a bare GET");
+    report("Redis hits, and a plain GET");
     rows.push(...await redisHits(server, predict, { gateway, redis, milliseconds }));
     const kilobytes = (bytes: number) => `${(bytes / 1000).toFixed(0)} KB`;
     return [{
-      caption:
-        `A JPEG of ${kilobytes(image.length)} (1000×667) to \`/predict\`: ${kilobytes(predict.length)} of JSON ` +
-        `in, ${kilobytes(answerBytes)} out; 304 by \`GET /cutouts/{sha256}\`. The load comes from another process on ` +
-        "the same cores.",
+      caption: `A JPEG of ${kilobytes(image.length)} (1000×667) to \`/predict\`: ` +
+        `${kilobytes(predict.length)} of JSON in, ${
+          kilobytes(responseBytes)
+        } out; 304 from \`GET /cutouts/{sha256}\`. ` +
+        "The load generator is another process on the same cores.",
       rows,
     }];
   },
 };
 
 interface Row {
-  what: string;
+  operation: string;
   connections: number;
   "requests/s": number;
   "p50 (ms)": number;
@@ -103,7 +104,7 @@ async function photograph(bytes: number): Promise<Uint8Array<ArrayBuffer>> {
   }
 }
 
-/** Hits over one connection while misses keep every core busy. */
+/** Measures hits over one connection while misses keep every core busy. */
 async function whileInferring(server: TestServer, request: Uint8Array, milliseconds: number): Promise<Row> {
   const began = performance.now();
   let seed = 0;
@@ -116,10 +117,10 @@ async function whileInferring(server: TestServer, request: Uint8Array, milliseco
   return toRow(`memory hit, while ${seed} misses are inferred`, 1, latencies, milliseconds);
 }
 
-/** Renderings of a known image, each in another colour: one at a time, as long as there is time. */
+/** Measures renderings of a known image, each in a new colour, one at a time. */
 async function maskHits(server: TestServer, image: Uint8Array<ArrayBuffer>, milliseconds: number): Promise<Row> {
   let colour = 0;
-  const latencies = await again(async () => {
+  const latencies = await repeat(async () => {
     const background = encodeURIComponent(`#${(colour++).toString(16).padStart(6, "0")}`);
     const response = await server.fetch(`/cutouts?background=${background}`, { method: "POST", body: image });
     await response.arrayBuffer();
@@ -129,7 +130,10 @@ async function maskHits(server: TestServer, image: Uint8Array<ArrayBuffer>, mill
   return toRow("mask hit (`POST /cutouts`, a new colour each)", 1, latencies, milliseconds);
 }
 
-/** Redis hits, and the value that they read, read by the SDK alone: by turns. One connection; more would measure Redis. */
+/**
+ * Measures, in turn, Redis hits and reads of the same value by the SDK alone. On one connection, because more would measure
+ * Redis.
+ */
 async function redisHits(
   server: TestServer,
   request: Uint8Array,
@@ -146,7 +150,7 @@ async function redisHits(
     enableTelemetry: false,
   });
   const hits = (milliseconds: number) => drive({ url: server.url, requests: [request], connections: 1, milliseconds });
-  const gets = (milliseconds: number) => again(() => sdk.get(key), milliseconds);
+  const gets = (milliseconds: number) => repeat(() => sdk.get(key), milliseconds);
   await hits(WARM_UP_MS);
   await gets(WARM_UP_MS);
   const ofHits: number[] = [];
@@ -161,8 +165,8 @@ async function redisHits(
   ];
 }
 
-/** Does something again and again, and resolves to how long it took each time, in milliseconds. */
-async function again(work: () => Promise<unknown>, milliseconds: number): Promise<number[]> {
+/** Repeats the work for the given time, and resolves to the time of each run, in milliseconds. */
+async function repeat(work: () => Promise<unknown>, milliseconds: number): Promise<number[]> {
   const latencies: number[] = [];
   for (let at = performance.now(), end = at + milliseconds; at < end;) {
     await work();
@@ -173,9 +177,9 @@ async function again(work: () => Promise<unknown>, milliseconds: number): Promis
   return latencies;
 }
 
-function toRow(what: string, connections: number, latenciesMs: number[], milliseconds: number): Row {
+function toRow(operation: string, connections: number, latenciesMs: number[], milliseconds: number): Row {
   return {
-    what,
+    operation,
     connections,
     "requests/s": Math.round(latenciesMs.length / milliseconds * 1000),
     "p50 (ms)": threeDigits(percentile(latenciesMs, 0.5)),

@@ -1,23 +1,23 @@
 /*
- * Load over raw connections: a client that does more than it must would measure itself.
+ * Load over raw connections, since a client that does more than it must would mostly measure itself.
  */
 
-/** A `POST` of JSON, as it goes over the wire. */
+/** The bytes of a `POST` request with JSON. */
 export function postJson(path: string, json: string): Uint8Array {
   const headers = ["Content-Type: application/json", `Content-Length: ${json.length}`];
   return new TextEncoder().encode(`POST ${path} HTTP/1.1\r\nHost: bench\r\n${headers.join("\r\n")}\r\n\r\n${json}`);
 }
 
-/** A `GET`, as it goes over the wire. */
+/** The bytes of a `GET` request. */
 export function get(path: string, headers: Record<string, string> = {}): Uint8Array {
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   return new TextEncoder().encode(`GET ${path} HTTP/1.1\r\nHost: bench\r\n${lines.join("")}\r\n`);
 }
 
 /**
- * Sends requests, by turns and again and again, over each connection, and resolves to the time of each answer, in
+ * Sends the requests in turn, over and over, on each connection. Resolves to the latency of each response, in
  * milliseconds.
- * @throws {Error} where one is answered with neither 200 nor 304.
+ * @throws {Error} if the status of a response is neither 200 nor 304.
  */
 export async function drive(
   { url, requests, connections, milliseconds }: {
@@ -45,7 +45,7 @@ export async function drive(
   return latencies;
 }
 
-/** One request and its whole answer, of which only the head is looked at. */
+/** Sends one request and reads the whole response, of which it parses only the head. */
 async function exchange(connection: Deno.TcpConn, request: Uint8Array, buffer: Uint8Array): Promise<void> {
   for (let sent = 0; sent < request.length;) sent += await connection.write(request.subarray(sent));
   let received = 0;
@@ -57,7 +57,9 @@ async function exchange(connection: Deno.TcpConn, request: Uint8Array, buffer: U
       const head = new TextDecoder("latin1").decode(buffer.subarray(0, Math.min(count, 2000)));
       const end = head.indexOf("\r\n\r\n") + 4;
       const [, status] = /^HTTP\/1.1 (\d+)/.exec(head) ?? [];
-      if (end < 4 || (status !== "200" && status !== "304")) throw new Error(`answered ${head.slice(0, 200)}`);
+      if (end < 4 || (status !== "200" && status !== "304")) {
+        throw new Error(`unexpected response: ${head.slice(0, 200)}`);
+      }
       expected = end + (status === "304" ? 0 : Number(/^content-length: (\d+)/im.exec(head)![1]));
     }
     received += count;

@@ -4,33 +4,33 @@ import type { TestServer } from "../tests/support/server.ts";
 import { predict } from "../tools/request/predict.ts";
 
 export interface LoadOptions {
-  /** How many images there are. */
+  /** The number of images. */
   images: number;
-  /** Makes the image of this number, from 0 on, when its turn has come. */
+  /** Makes an image by its number, from 0, when its turn comes. */
   image: (number: number) => Uint8Array<ArrayBuffer>;
-  /** How many are sent, or wait to be sent again, at the same time. */
+  /** How many images are sent, or wait for a retry, at the same time. */
   concurrency: number;
-  /** The bound on everything, in milliseconds; images that have not been sent by then are given up. */
+  /** The time limit for everything, in milliseconds; images that have not been sent by then fail. */
   timeoutMs: number;
-  /** Called after each cutout with how many there are by now. */
+  /** Called after each cutout with the number of cutouts so far. */
   onCutout?: (cutouts: number) => void;
 }
 
 export interface Load {
-  /** For each cutout, from first sending it to the whole answer to the last try, in milliseconds. */
+  /** For each cutout, the time from the first attempt to the complete response, in milliseconds. */
   readonly latenciesMs: number[];
-  /** How often each status was answered. */
+  /** The number of responses by status. */
   readonly statuses: Map<number, number>;
-  /** Why images have no cutout, one message each. */
+  /** A message for each image without a cutout. */
   readonly failures: string[];
-  /** How many of its workers the server has replaced since it started; each time, two are in memory for a while. */
+  /** The number of workers that the server has replaced since it started; each time, two are in memory for a while. */
   readonly workerRestarts: number;
   readonly elapsedMs: number;
 }
 
 /**
- * Sends images to a server, each of which must be new to it, with the client of `deno task request`: a 503 is tried again
- * when `Retry-After` says so.
+ * Sends images to a server with the client of `deno task request`, which retries a 503 after its `Retry-After`. Each image
+ * must be new to the server.
  */
 export async function load(server: TestServer, options: LoadOptions): Promise<Load> {
   const { images, image, concurrency, timeoutMs, onCutout } = options;
@@ -44,7 +44,7 @@ export async function load(server: TestServer, options: LoadOptions): Promise<Lo
     return response;
   };
   const sleep = (ms: number, signal?: AbortSignal) => delay(ms, undefined, { signal });
-  const target = { url: server.url, askByDigest: false, timeoutMs, retries: Infinity, stop };
+  const target = { url: server.url, tryDigest: false, timeoutMs, retries: Infinity, stop };
 
   const send = async (number: number) => {
     if (stop.aborted) return failures.push("not sent in time");
@@ -62,11 +62,11 @@ export async function load(server: TestServer, options: LoadOptions): Promise<Lo
   const queue = new PQueue({ concurrency });
   await queue.addAll(Array.from({ length: images }, (_, number) => () => send(number)));
   const elapsedMs = performance.now() - began;
-  const { engine: { workerRestarts } } = await server.health();
+  const { engine: { worker_restarts: workerRestarts } } = await server.health();
   return { latenciesMs, statuses, failures, workerRestarts, elapsedMs };
 }
 
-/** @throws {Error} where an image has no cutout. */
+/** @throws {Error} if an image has no cutout. */
 export function expectNoFailures({ failures }: Load): void {
   if (failures.length > 0) throw new Error(`${failures.length} images failed: ${[...new Set(failures)].join("; ")}`);
 }

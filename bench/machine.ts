@@ -1,7 +1,7 @@
 import { cpus, totalmem } from "node:os";
 import denoJson from "../deno.json" with { type: "json" };
 
-/** Where and when benches ran. */
+/** The machine and date of a bench. */
 export interface Machine {
   readonly date: string;
   readonly cutcache: string;

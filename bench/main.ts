@@ -1,6 +1,6 @@
 /**
  * `deno task bench [NAME...]`: measures a real server process (`deno task start`) with the real model. Without a name it
- * runs what `docs/benchmarks.md` shows; `--help` lists the rest.
+ * runs the benches of `docs/benchmarks.md`; `--help` lists the others.
  */
 import { parseArgs } from "node:util";
 import { backpressure } from "./backpressure.ts";
@@ -33,8 +33,8 @@ const BENCHES: readonly Bench[] = [
   models,
   peer,
 ];
-/** What `docs/benchmarks.md` shows; the soak is a short one there. */
-const BY_DEFAULT: readonly (readonly [Bench, Record<string, number>])[] = [
+/** The benches of `docs/benchmarks.md`, with a short soak. */
+const DEFAULT_BENCHES: readonly (readonly [Bench, Record<string, number>])[] = [
   [start, {}],
   [misses, {}],
   [hits, {}],
@@ -61,16 +61,16 @@ function usage(): string {
   return [
     "Usage: deno task bench [NAME...] [options]",
     "",
-    "Measures a real server process with the real model; without a name: " +
-    `${BY_DEFAULT.map(([{ name }]) => name).join(", ")} (12 min).`,
+    "Measures a real server process with the real model. Without a name it runs " +
+    `${DEFAULT_BENCHES.map(([{ name }]) => name).join(", ")} (12 min).`,
     "",
     ...lines,
     "",
     "  --json            print JSON",
-    "  --write-docs      write docs/benchmarks.md as well; without a name only",
+    "  --write-docs      also write docs/benchmarks.md; only without a name",
     "",
-    "The server takes its settings from the environment, as `deno task start` does: QUEUE_LIMIT=20 deno task bench …",
-    "The benches of Redis need redis-server, as the tests do.",
+    "The server reads its settings from the environment, like `deno task start`: QUEUE_LIMIT=20 deno task bench …",
+    "The benches that use Redis need redis-server, like the tests.",
   ].join("\n");
 }
 
@@ -79,7 +79,7 @@ interface Run {
   readonly values: OptionValues;
 }
 
-/** @throws {Error} where the arguments are wrong. */
+/** @throws {Error} if the arguments are invalid. */
 function parse(args: string[]): { help: boolean; json: boolean; writeDocs: boolean; runs: readonly Run[] } {
   const declared = BENCHES.flatMap(({ options = [] }) => options);
   const { values: given, positionals } = parseArgs({
@@ -96,20 +96,22 @@ function parse(args: string[]): { help: boolean; json: boolean; writeDocs: boole
   }) as { values: Record<string, string | boolean>; positionals: string[] };
   const { help = false, json = false, "write-docs": writeDocs = false, ...options } = given;
   const names = positionals.length === 0 && "peer" in options ? [peer.name] : positionals;
-  const chosen = names.length === 0 ? BY_DEFAULT : names.map((name) => {
+  const chosen = names.length === 0 ? DEFAULT_BENCHES : names.map((name) => {
     const bench = BENCHES.find((bench) => bench.name === name);
-    if (bench === undefined) throw new Error(`there is no bench "${name}"`);
+    if (bench === undefined) throw new Error(`unknown bench "${name}"`);
     return [bench, {}] as const;
   });
-  if (writeDocs && names.length > 0) throw new Error("--write-docs takes all that the page shows: give no name");
-  const taken = new Map(chosen.flatMap(([{ options = [] }]) => options.map((option) => [option.name, option])));
+  if (writeDocs && names.length > 0) {
+    throw new Error("--write-docs writes all benches of the page: leave out the names");
+  }
+  const accepted = new Map(chosen.flatMap(([{ options = [] }]) => options.map((option) => [option.name, option])));
   for (const [name, value] of Object.entries(options)) {
-    const option = taken.get(name);
+    const option = accepted.get(name);
     if (option === undefined) {
-      throw new Error(`--${name} means nothing to ${chosen.map(([{ name }]) => name).join(" or ")}`);
+      throw new Error(`--${name} is not an option of ${chosen.map(([{ name }]) => name).join(" or ")}`);
     }
     if (typeof option.fallback === "number" && !/^[1-9]\d*$/.test(`${value}`)) {
-      throw new Error(`--${name} ${value} is not a count`);
+      throw new Error(`--${name} ${value} is not a positive whole number`);
     }
   }
   const runs = chosen.map(([bench, preset]) => ({
@@ -124,7 +126,7 @@ function parse(args: string[]): { help: boolean; json: boolean; writeDocs: boole
   return { help: help === true, json: json === true, writeDocs: writeDocs === true, runs };
 }
 
-/** What is done here, for people; beside it, on the error stream, how far it is. */
+/** The results of a bench. They go to standard output; progress goes to standard error. */
 function asMarkdown({ name, summary }: Bench, tables: readonly Table[]): string {
   const shown = tables.map(({ caption, rows }) => `${caption}\n\n${markdownTable(rows)}`);
   return [`## ${name}: ${summary}`, ...shown].join("\n\n");
@@ -134,12 +136,21 @@ function page(sections: readonly string[]): string {
   const { date, cutcache, deno, os, processor, cores, memoryGb } = machine();
   return [
     "# Benchmarks",
-    "Written by `deno task bench --write-docs`; `deno task bench` repeats it on any machine (as root on Debian or " +
-    "Ubuntu it installs redis-server where it is missing). Nothing here is typed by hand. Times differ by a third from " +
-    "machine to machine and from hour to hour on a shared one.",
+    "`deno task bench --write-docs` writes this page; nothing is edited by hand. `deno task bench` repeats the " +
+    "measurements on any machine (as root on Debian or Ubuntu it installs redis-server if it is missing), and `deno task " +
+    "bench --help` lists the other benches. Times differ by a third between machines, and between hours on a shared " +
+    "machine.",
     `${date}, Cutcache ${cutcache}, Deno ${deno}, ${os}, ${processor}, ${cores} cores, ${memoryGb} GiB.`,
     ...sections,
-  ].join("\n\n") + "\n";
+  ].join("\n\n").split("\n").map(wrapped).join("\n") + "\n";
+}
+
+const LINE_WIDTH = 120;
+
+/** Prose in lines of this width; tables and headings as they are. */
+function wrapped(line: string): string {
+  if (/^[|#]/.test(line)) return line;
+  return line.replaceAll(new RegExp(`(.{1,${LINE_WIDTH}})(?: |$)`, "g"), "$1\n").trimEnd();
 }
 
 let parsed: ReturnType<typeof parse>;
@@ -161,10 +172,7 @@ if (parsed.help) {
     if (!parsed.json) console.log(`\n${sections.at(-1)}\n`);
   }
   if (parsed.json) console.log(JSON.stringify({ machine: machine(), results }, undefined, 2));
-  if (parsed.writeDocs) {
-    await Deno.writeTextFile(DOCS, page(sections));
-    await new Deno.Command(Deno.execPath(), { args: ["fmt", "--quiet", DOCS.pathname] }).output();
-  }
+  if (parsed.writeDocs) await Deno.writeTextFile(DOCS, page(sections));
 }
-// Not by itself: an engine that was closed leaves threads that wait, and Deno ends none of those.
+// A closed engine leaves waiting threads behind, which would keep Deno running.
 Deno.exit(0);

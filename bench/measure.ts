@@ -1,4 +1,6 @@
-/** The value below or at which a `share` (0 to 1) of the values lie, by nearest rank; NaN where there are none. */
+import { descendants, parentOf } from "../tests/support/processes.ts";
+
+/** The percentile of the values at `share` (0 to 1), by nearest rank; NaN if there are no values. */
 export function percentile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? NaN;
@@ -18,7 +20,7 @@ export function markdownSize({ width, height }: { width: number; height: number 
   return `${width}×${height} (${(width * height / 1e6).toFixed(1)} MP)`;
 }
 
-/** Rows of one shape as a Markdown table; numbers stand to the right. */
+/** Rows with the same columns as a Markdown table; numbers are aligned right. */
 export function markdownTable<Row extends object>(rows: readonly Row[]): string {
   const columns = Object.keys(rows[0]) as (keyof Row & string)[];
   const rule = columns.map((column) => typeof rows[0][column] === "number" ? "---:" : "---");
@@ -28,7 +30,7 @@ export function markdownTable<Row extends object>(rows: readonly Row[]): string 
 
 /** Resident memory of a process at one moment. */
 export interface MemorySample {
-  /** As `performance.now()` counts. */
+  /** In the time of `performance.now()`. */
   readonly at: number;
   /** Resident set, in bytes. */
   readonly rss: number;
@@ -37,34 +39,33 @@ export interface MemorySample {
 const SAMPLE_EVERY_MS = 50;
 
 /**
- * The resident memory of a server that this process has started, from `/proc`, for as long as it is in scope. What is
- * sampled is the process that runs `src/main.ts`, not the `deno task` that started it, which only waits.
+ * The resident memory of a server that this process has started, from `/proc`, for as long as it is in scope. It is that
+ * of the process that runs `src/main.ts`, without `deno task` and `tools/start.ts` around it, which only wait.
  */
 export class ServerMemory implements Disposable {
   readonly samples: MemorySample[] = [];
-  /** The resident memory of the `deno task` around the server, in bytes. */
+  /** The resident memory of `deno task` and `tools/start.ts` around the server, in bytes. */
   readonly launcherRss: number;
   readonly #pid: number;
   readonly #timer: ReturnType<typeof setInterval>;
   #peak = 0;
 
-  /** @throws {Error} where there is no `/proc`, or not exactly one such server. */
+  /** @throws {Error} if there is no `/proc`, or not exactly one such server. */
   constructor() {
-    const servers = descendants(Deno.pid).filter((pid) => commandLine(pid).includes("src/main.ts"));
-    const running = servers.filter((pid) => !commandLine(pid).includes("task"));
-    if (running.length !== 1) throw new Error(`${running.length} servers run below this process, expected one`);
-    this.#pid = running[0];
-    this.launcherRss = parentOf(this.#pid) === Deno.pid ? 0 : processMemory(parentOf(this.#pid)!).rss;
+    const servers = descendants(Deno.pid).filter(({ command }) => command.includes("src/main.ts"));
+    if (servers.length !== 1) throw new Error(`${servers.length} servers run below this process, expected one`);
+    this.#pid = servers[0].pid;
+    this.launcherRss = sumOf(ancestors(this.#pid, Deno.pid).map((pid) => processMemory(pid).rss));
     this.#sample();
     this.#timer = setInterval(() => this.#sample(), SAMPLE_EVERY_MS);
   }
 
-  /** The most that was ever resident, since the server's start, as the kernel counts it; in bytes. */
+  /** The maximum since the server's start, as counted by the kernel, in bytes. */
   get peak(): number {
     return this.#peak;
   }
 
-  /** The median from one moment (`performance.now()`) to another, by default to now, in bytes. */
+  /** The median between two times (of `performance.now()`), by default until now, in bytes. */
   median(from: number, to = performance.now()): number {
     return percentile(this.samples.filter(({ at }) => at >= from && at <= to).map(({ rss }) => rss), 0.5);
   }
@@ -79,37 +80,25 @@ export class ServerMemory implements Disposable {
       this.samples.push({ at: performance.now(), rss });
       this.#peak = peak;
     } catch (error) {
-      // It has ended; whoever waits for its answer learns of it.
+      // The server has exited. The requests to it will fail.
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
   }
 }
 
-/** What a process has in memory, and the most that it had: `VmRSS` and `VmHWM` of proc_pid_status(5), in bytes. */
+/** The current and maximum resident memory of a process: `VmRSS` and `VmHWM` of proc_pid_status(5), in bytes. */
 export function processMemory(pid: number): { rss: number; peak: number } {
   const status = Deno.readTextFileSync(`/proc/${pid}/status`);
   const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(status)?.[1] ?? 0) * 1024;
   return { rss: field("VmRSS"), peak: field("VmHWM") };
 }
 
-function commandLine(pid: number): string[] {
-  return Deno.readTextFileSync(`/proc/${pid}/cmdline`).split("\0");
+/** The processes between a process and one that it descends from. */
+function ancestors(pid: number, upTo: number): number[] {
+  const parent = parentOf(pid);
+  return parent === undefined || parent === upTo ? [] : [parent, ...ancestors(parent, upTo)];
 }
 
-/** The fourth field of proc_pid_stat(5); the second, a name in parentheses, may hold anything. */
-function parentOf(pid: number): number | undefined {
-  try {
-    const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
-    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
-  } catch {
-    return undefined; // has ended meanwhile
-  }
-}
-
-/** Children of a process, their children, and so on. */
-function descendants(ancestor: number): number[] {
-  const pids = [...Deno.readDirSync("/proc")].map(({ name }) => Number(name)).filter((pid) => pid > 0);
-  const parents = new Map(pids.map((pid) => [pid, parentOf(pid)]));
-  const below = (pid: number): number[] => pids.filter((p) => parents.get(p) === pid).flatMap((p) => [p, ...below(p)]);
-  return below(ancestor);
+function sumOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0);
 }

@@ -15,19 +15,19 @@ const STAGES = ["hash", "cache", "decode", "infer", "render", "encode"] as const
 
 export const misses: Bench = {
   name: "misses",
-  summary: "what a miss costs by image size, stage by stage",
+  summary: "time of a miss by image size and stage",
   duration: "1 min",
-  options: [{ name: "misses", summary: "how many of each size", fallback: 9 }],
+  options: [{ name: "misses", summary: "how many misses of each size", fallback: 9 }],
 
-  async run(values, tell) {
+  async run(values, report) {
     const count = values.number("misses");
     const files = await pictures(SIZES);
     await using server = await TestServer.start({ LOG_LEVEL: "warning" }, { checked: false });
-    // The first run compiles.
+    // The first run includes compilation.
     await send(server, numbered(files[0], 0));
     const rows = [];
     for (const [i, size] of SIZES.entries()) {
-      tell(`${size.width}×${size.height}`);
+      report(`${size.width}×${size.height}`);
       const runs: Miss[] = [];
       for (let number = 1; number <= count; number++) runs.push(await send(server, numbered(files[i], number)));
       const median = (value: (miss: Miss) => number) => Math.round(percentile(runs.map(value), 0.5));
@@ -41,15 +41,15 @@ export const misses: Bench = {
       });
     }
     return [{
-      caption: `\`POST /cutouts\`, one at a time; medians of ${count}, in milliseconds. The stages are the server's ` +
-        "own (`Server-Timing`); what they leave of the whole is HTTP and the way between threads.",
+      caption: `\`POST /cutouts\`, one at a time; medians of ${count}, in milliseconds. The stages are from ` +
+        "`Server-Timing`; the rest is HTTP and communication between threads.",
       rows,
     }];
   },
 };
 
 interface Miss {
-  /** From sending the first byte to the last byte of the answer. */
+  /** From the first byte of the request to the last byte of the response. */
   readonly totalMs: number;
   readonly bytes: number;
   readonly stages: Record<typeof STAGES[number], number>;

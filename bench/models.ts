@@ -10,8 +10,8 @@ import { numbered } from "./pictures.ts";
 const PICTURES = new URL("pictures/", import.meta.url);
 const STATIC = fileURLToPath(new URL("../static", import.meta.url));
 const REFERENCE = `${STATIC}/model.onnx`;
-/** After so many answers without a cutout a model is given up. */
-const MOST_FAILURES = 3;
+/** After this many failed requests the bench gives up on a model. */
+const MAX_FAILURES = 3;
 
 export const models: Bench = {
   name: "models",
@@ -20,7 +20,7 @@ export const models: Bench = {
   options: [
     {
       name: "files",
-      summary: "ONNX files with NAME.json beside them, separated by commas, in place of static/",
+      summary: "ONNX files, separated by commas, each with NAME.json beside it; by default those in static/",
       fallback: "",
     },
     { name: "inferences", summary: "inferences of each model on all threads", fallback: 20 },
@@ -60,15 +60,15 @@ export const models: Bench = {
     }
     return [{
       caption:
-        `A server for each model and number of threads. Times are medians of the model's run alone (${count} on ` +
-        `all threads, ${pictures.length} on one). Alpha's mean absolute difference, of 1.0, and IoU at 128 are those of ` +
-        `a picture to the same picture's by static/model.onnx, over the ${pictures.length} in bench/pictures.`,
+        `One server for each model and number of threads. Times are medians of the inference alone (${count} on all ` +
+        `threads, ${pictures.length} on one). Alpha's mean absolute difference, of 1.0, and IoU at 128 compare each of ` +
+        `the ${pictures.length} pictures in bench/pictures with its result by static/model.onnx.`,
       rows,
     }];
   },
 };
 
-/** The models that are there: the default one and those in `static/models/`. */
+/** The default model and those in `static/models/`. */
 function shippedFiles(): string[] {
   const further = [...Deno.readDirSync(`${STATIC}/models`)].map(({ name }) => name).filter((n) => n.endsWith(".onnx"));
   return [REFERENCE, ...further.sort().map((name) => `${STATIC}/models/${name}`)];
@@ -76,17 +76,17 @@ function shippedFiles(): string[] {
 
 interface Measured {
   readonly name: string;
-  /** Of each inference that ended. */
+  /** Of each inference that succeeded. */
   readonly inferMs: number[];
   /** Of each picture, height×width, 0–255. */
   readonly alphas: Uint8Array[];
-  /** Answers that were no cutout; one that hangs is ended by the server after its `INFERENCE_TIMEOUT_MS`. */
+  /** Responses without a cutout. The server ends an inference that hangs after `INFERENCE_TIMEOUT_MS`. */
   readonly failures: number;
-  /** Most resident memory of the server, in bytes. */
+  /** The peak resident memory of the server, in bytes. */
   readonly peak: number;
 }
 
-/** Sends pictures by turns, `count` in all, one at a time, to a server of their own with this model. */
+/** Starts a server with this model and sends it `count` requests, one at a time, with the pictures in turn. */
 async function measure(
   file: string,
   threads: number,
@@ -112,7 +112,7 @@ async function measure(
     const file = await response.bytes();
     if (response.status !== 200) {
       const why = `${response.status} ${new TextDecoder().decode(file)}`;
-      if (++failures >= MOST_FAILURES || number < pictures.length) throw new Error(`${name}, image ${number}: ${why}`);
+      if (++failures >= MAX_FAILURES || number < pictures.length) throw new Error(`${name}, image ${number}: ${why}`);
       continue;
     }
     inferMs.push(Number(/\binfer;dur=([\d.]+)/.exec(response.headers.get("Server-Timing")!)![1]));

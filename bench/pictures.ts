@@ -7,9 +7,9 @@ export interface Size {
 }
 
 /**
- * One JPEG for each size, by turns from each photograph of the tests: cut to the size's proportions, brought to the size,
- * brightened or darkened a little, every second one mirrored, and with the grain of a sensor, without which an enlarged
- * picture would make files far smaller than a camera's.
+ * One JPEG for each size, made from the tests' photographs in turn: cropped to the proportions, resized, brightened or
+ * darkened a little, every second one mirrored, and with the grain of a sensor, without which the files of enlarged
+ * pictures would be far smaller than a camera's.
  */
 export async function pictures(sizes: readonly Size[]): Promise<Uint8Array<ArrayBuffer>[]> {
   const files: Uint8Array<ArrayBuffer>[] = [];
@@ -24,7 +24,7 @@ export async function pictures(sizes: readonly Size[]): Promise<Uint8Array<Array
   return files;
 }
 
-/** Adds −6 to 6 to each value but alpha; `data` is RGBA, 0–255. */
+/** Adds −6 to 6 to each value except alpha; `data` is RGBA, 0–255. */
 function addGrain(data: Uint8Array, seed: number): void {
   let state = seed;
   for (let at = 0; at < data.length; at += 4) {
@@ -38,8 +38,8 @@ function addGrain(data: Uint8Array, seed: number): void {
 }
 
 /**
- * The JPEG with a number in a comment segment (ITU-T T.81, B.2.4.5). To a server that knows images by their bytes it is
- * another image, and costs what another image costs; to make it costs nothing.
+ * The JPEG with a number in a comment segment (ITU-T T.81, B.2.4.5). For a server that identifies images by their bytes,
+ * it is a new image, which takes the time of a new image but none to make.
  */
 export function numbered(jpeg: Uint8Array, number: number): Uint8Array<ArrayBuffer> {
   const text = new TextEncoder().encode(`${number}`);

@@ -1,13 +1,14 @@
 /**
- * `deno run -A bench/refine.ts`: what `refine` is worth. Draws subjects whose alpha is known over the photographs of the
- * tests, gives their alpha the resolution of a model's mask, and compares composites over new backgrounds with the true
- * ones; then measures the time.
+ * `deno run -A bench/refine.ts` measures the benefit of the option `refine`. It draws subjects with a known alpha over the
+ * tests' photographs, reduces this alpha to the resolution of a model's mask, and compares composites over new backgrounds
+ * with the true ones. Then it measures the time.
  */
 import { Jimp } from "jimp";
 import { Buffer } from "node:buffer";
 import process from "node:process";
 import { decode } from "../src/image/decode.ts";
-import { decontaminate, refineAlpha } from "../src/render/refine.ts";
+import { decontaminate } from "../src/render/matting/decontaminate.ts";
+import { refineAlpha } from "../src/render/matting/refine_alpha.ts";
 import { resampleGray } from "../src/image/resample.ts";
 import type { Pixels } from "../src/base/pixels.ts";
 import { fixture, PHOTOGRAPHS, type Rgb } from "../tests/support/images.ts";
@@ -33,7 +34,7 @@ async function photograph(name: string): Promise<Photograph> {
   return (width, height) => resampledColours(image, width, height);
 }
 
-/** Numbers from 0 to 1 that are the same in every run (G. Marsaglia, "Xorshift RNGs", 2003). */
+/** Random numbers from 0 to 1, the same in every run (G. Marsaglia, "Xorshift RNGs", 2003). */
 function random(seed: number): () => number {
   return () => {
     seed ^= seed << 13;
@@ -45,7 +46,7 @@ function random(seed: number): () => number {
 
 type Coverage = (width: number, height: number) => Uint8Array<ArrayBuffer>;
 
-/** An outline given by its radius in each direction, of half the height, whose edge is `softness` wide, likewise. */
+/** A shape given by its radius for each angle. Its edge is `softness` wide. Both are shares of half the height. */
 function outline(radius: (angle: number) => number, softness = 0): Coverage {
   return (width, height) => {
     const alpha = new Uint8ClampedArray(width * height);
@@ -71,7 +72,7 @@ function outline(radius: (angle: number) => number, softness = 0): Coverage {
   };
 }
 
-/** A head with strands of hair that leave it in all directions and thin out to nothing. */
+/** A head with strands of hair in all directions, which thin out towards their ends. */
 function hair(strands: number, seed: number): Coverage {
   return (width, height) => {
     const alpha = outline(() => 0.5)(width, height);
@@ -97,7 +98,7 @@ function hair(strands: number, seed: number): Coverage {
   };
 }
 
-/** A disc of `radius` pixels at (x, y); thinner than a pixel, it covers only part of one. */
+/** Draws a disc of `radius` pixels at (x, y); if it is thinner than a pixel, it covers only a part of one. */
 function stamp(alpha: Uint8Array, width: number, height: number, x: number, y: number, radius: number): void {
   const opacity = Math.min(1, radius * 2);
   const reach = Math.max(radius, 0.5) + 0.5;
@@ -116,7 +117,7 @@ const SHAPES: Record<string, Coverage> = {
   soft: outline(() => 0.65, 0.12),
 };
 
-/** Gives a photograph's light and shade to a colour, so that a subject has texture and still a colour of its own. */
+/** Applies a photograph's light and shade to one colour, so that a subject has texture and a colour of its own. */
 function tinted(photo: Uint8Array, [red, green, blue]: Rgb): Uint8Array<ArrayBuffer> {
   const tint = new Uint8ClampedArray(photo.length).fill(255);
   for (let at = 0; at < photo.length; at += 4) {
@@ -154,7 +155,7 @@ async function drawScenes(width: number, height: number): Promise<Scene[]> {
     ["soft", "rocket", [190, 60, 60], "chelsea"],
     ["soft", "astronaut", undefined, "coffee"],
     ["disc", "chelsea", [140, 110, 80], "chelsea"],
-    // Fur on fur, hardly anything tells them apart.
+    // Fur on fur: hard to tell apart.
     ["disc", "chelsea", undefined, "chelsea"],
   ];
   const scenes: Scene[] = [];
@@ -168,19 +169,19 @@ async function drawScenes(width: number, height: number): Promise<Scene[]> {
   return scenes;
 }
 
-/** So that a photograph in front of itself is not the photograph. */
+/** Without this, a photograph in front of itself would be the photograph. */
 function upsideDown(rgba: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   new Uint32Array(rgba.buffer).reverse();
   return rgba;
 }
 
-/** The image with what a JPEG file adds. */
+/** The image with the artefacts of a JPEG file. */
 async function asJpeg(data: Uint8Array, width: number, height: number): Promise<Pixels> {
   const image = new Jimp({ width, height, data: Buffer.from(data) });
   return await decode(new Uint8Array(await image.getBuffer("image/jpeg", { quality: 90 })), { maxPixels: 25e6 });
 }
 
-/** Alpha as a model would give it: at its mask's resolution, in 256 steps, and `blur` mask pixels less sharp. */
+/** Alpha as a model would predict it: at the mask's resolution, in 256 steps, and blurred by `blur` pixels of the mask. */
 function asModelled(alpha: Uint8Array, width: number, height: number, blur: number): Uint8Array<ArrayBuffer> {
   let mask = resampleGray(alpha, width, height, MASK, MASK);
   for (let pass = 0; pass < blur; pass++) {
@@ -200,7 +201,7 @@ function asModelled(alpha: Uint8Array, width: number, height: number, blur: numb
   return resampleGray(mask, MASK, MASK, width, height);
 }
 
-/** Where the edge is: near any pixel that is neither opaque nor transparent, in the truth or as modelled. */
+/** 1 for pixels of the edge: those that are translucent in the true or the modelled alpha. */
 function edgeBand(scene: Scene, modelled: Uint8Array): Uint8Array {
   const { width, height } = scene.image;
   const band = new Uint8Array(width * height);
@@ -241,7 +242,7 @@ function score(scene: Scene, band: Uint8Array, colours: Uint8Array, alpha: Uint8
 
 type Row = Record<string, string | number>;
 
-/** The mean absolute error of composites near the edge (of 255), for each way to make them. */
+/** The mean absolute error of composites near the edge (of 255), with and without each half of `refine`. */
 function compare(scene: Scene): Row {
   const { image, alpha } = scene;
   const modelled = asModelled(alpha, image.width, image.height, 1);
@@ -279,7 +280,7 @@ function mean(rows: Row[]): Row {
   return means;
 }
 
-/** The processor's time, which other work on the machine does not lengthen; the best of three runs. */
+/** CPU time, which other work on the machine hardly affects; the best of three runs. */
 function time(width: number, height: number): Row {
   const blur = width / MASK;
   const alpha = new Uint8ClampedArray(width * height);

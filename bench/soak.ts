@@ -5,7 +5,7 @@ import { megabytes, ServerMemory } from "./measure.ts";
 import { numbered, pictures, type Size } from "./pictures.ts";
 
 const CONCURRENCY = 4;
-/** A row is the median over this many misses: a single sample depends on when garbage was last collected. */
+/** A figure is the median over this many misses, because a single sample depends on the last garbage collection. */
 const MISSES_PER_ROW = 25;
 const FIRST_MARK = 50;
 
@@ -23,13 +23,13 @@ const SIZES: Size[] = [
 
 export const soak: Bench = {
   name: "soak",
-  summary: "whether memory grows over many misses of up to 2 megapixels, with default settings",
+  summary: "memory over many misses of up to 2 megapixels, with default settings",
   duration: "10 min",
-  options: [{ name: "misses", summary: "how many", fallback: 550 }],
+  options: [{ name: "misses", summary: "how many misses", fallback: 550 }],
 
-  async run(values, tell) {
+  async run(values, report) {
     const misses = values.number("misses");
-    // The other way round as well, where each size meets another of the four photographs.
+    // Also in reverse order, in which each size uses another one of the four photographs.
     const files = await pictures([...SIZES, ...SIZES.toReversed()]);
     await using server = await TestServer.start({}, { checked: false });
     using memory = new ServerMemory();
@@ -47,8 +47,8 @@ export const soak: Bench = {
         const rss = memory.median(mark);
         mark = performance.now();
         medians.push({ misses: cutouts, rss });
-        // A run that is cut short has told something.
-        tell(`${cutouts} misses: ${megabytes(rss)} MB`);
+        // So that an interrupted run still has results.
+        report(`${cutouts} misses: ${megabytes(rss)} MB`);
       },
     });
     expectNoFailures(result);
@@ -58,7 +58,7 @@ export const soak: Bench = {
       caption:
         `${misses} misses of 0.3 to 2 megapixels, ${CONCURRENCY} at a time, with default settings. A figure after ` +
         `misses is the median over the last ${MISSES_PER_ROW} of them; steady is the median of the second half. The ` +
-        "`deno task` around the server is not counted.",
+        "surrounding `deno task` is not counted.",
       rows: [{
         "ready (MB)": megabytes(ready),
         [`after ${early.misses} (MB)`]: megabytes(early.rss),

@@ -5,34 +5,34 @@ import { percentile } from "./measure.ts";
 
 export const start: Bench = {
   name: "start",
-  summary: "from `deno task start` to the first cutout, and to a server that is ready",
+  summary: "time from `deno task start` to the first cutout and to readiness",
   duration: "30 s",
-  options: [{ name: "starts", summary: "how many", fallback: 7 }],
+  options: [{ name: "starts", summary: "how many starts", fallback: 7 }],
 
-  async run(values, tell) {
+  async run(values, report) {
     const count = values.number("starts");
     const ready: number[] = [];
-    const answered: number[] = [];
+    const firstCutout: number[] = [];
     for (let i = 0; i < count; i++) {
-      tell(`${i + 1} of ${count}`);
+      report(`${i + 1} of ${count}`);
       const port = freePort();
       const began = performance.now();
       const starting = TestServer.start({ PORT: `${port}` }, { checked: false });
-      await askUntilAnswered(`http://127.0.0.1:${port}/cutouts`);
-      answered.push(performance.now() - began);
+      await sendUntilServed(`http://127.0.0.1:${port}/cutouts`);
+      firstCutout.push(performance.now() - began);
       await using server = await starting;
       await server.ready();
       ready.push(performance.now() - began);
     }
     const row = (until: string, times: number[]) => ({
       until,
-      "least (ms)": Math.round(Math.min(...times)),
+      "min (ms)": Math.round(Math.min(...times)),
       "median (ms)": Math.round(percentile(times, 0.5)),
-      "most (ms)": Math.round(Math.max(...times)),
+      "max (ms)": Math.round(Math.max(...times)),
     });
     return [{
-      caption: `${count} starts with an empty cache; the image (451×300) is sent every 10 ms until it is answered.`,
-      rows: [row("the first cutout is there", answered), row("/readyz says so", ready)],
+      caption: `${count} starts with an empty cache; an image (451×300) is sent every 10 ms until there is a response.`,
+      rows: [row("first cutout", firstCutout), row("`/readyz` is 200", ready)],
     }];
   },
 };
@@ -42,14 +42,14 @@ function freePort(): number {
   return listener.addr.port;
 }
 
-/** As somebody would who cannot wait: a server that does not listen yet refuses the connection. */
-async function askUntilAnswered(url: string): Promise<void> {
+/** Sends an image until the server serves it. Until the server listens, the connection is refused. */
+async function sendUntilServed(url: string): Promise<void> {
   const body = fixture("chelsea.jpg");
   for (;;) {
     try {
       const response = await fetch(url, { method: "POST", body });
       await response.body?.cancel();
-      if (response.status !== 200) throw new Error(`${url} answered ${response.status}`);
+      if (response.status !== 200) throw new Error(`${url} returned ${response.status}`);
       return;
     } catch (error) {
       if (!(error instanceof TypeError)) throw error;

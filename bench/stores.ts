@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { getHeapStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { cutoutKey, maskKey } from "../src/cache/keys.ts";
-import { type Sha256Hex } from "../src/base/hash.ts";
+import type { Sha256Hex } from "../src/base/hash.ts";
 import { MemoryStore } from "../src/cache/memory.ts";
 import { openSqliteStore } from "../src/cache/sqlite.ts";
 import type { Entry, Store } from "../src/cache/store.ts";
@@ -13,7 +13,7 @@ import { UpstashGateway } from "../tests/support/upstash_gateway.ts";
 import type { Bench } from "./bench.ts";
 import { percentile, threeDigits } from "./measure.ts";
 
-/** What an image of 0.3 to 0.7 megapixels leaves: its mask and its cutout, in bytes. */
+/** The mask and the cutout of an image of 0.3 to 0.7 megapixels, in bytes. */
 const MASK_BYTES = 12_000;
 const CUTOUT_BYTES = 400_000;
 
@@ -21,26 +21,26 @@ const DAY_SECONDS = 86_400;
 
 export const stores: Bench = {
   name: "stores",
-  summary: "what one more image costs in each store: bytes kept, time to write and to read",
+  summary: "space and time that an image takes in each store",
   duration: "20 s",
-  options: [{ name: "images", summary: "how many are added", fallback: 200 }],
+  options: [{ name: "images", summary: "how many images are added", fallback: 200 }],
 
-  async run(values, tell) {
+  async run(values, report) {
     const images = values.number("images");
     const rows: Row[] = [];
-    tell("memory");
-    rows.push(await measure(images, new MemoryStore({ maxBytes: 2 ** 31 }), heldInMemory));
-    tell("SQLite");
+    report("memory");
+    rows.push(await measure(images, new MemoryStore({ maxBytes: 2 ** 31 }), heapSize));
+    report("SQLite");
     const folder = await Deno.makeTempDir({ prefix: "cutcache-bench-" });
     try {
       const path = `${folder}/cutcache.sqlite`;
       const sqlite = openSqliteStore({ path, maxBytes: 2 ** 31, ttlSeconds: DAY_SECONDS }, () => {});
-      rows.push(await measure(images, sqlite, () => Promise.resolve(sizeOf(folder))));
+      rows.push(await measure(images, sqlite, () => Promise.resolve(folderSize(folder))));
       sqlite.close?.();
     } finally {
       await Deno.remove(folder, { recursive: true });
     }
-    tell("Redis");
+    report("Redis");
     await ensureTestTools();
     await using redis = await RedisServer.start();
     await using gateway = await UpstashGateway.start({ redisUrl: redis.url });
@@ -59,7 +59,7 @@ export const stores: Bench = {
     await client.close();
     return [{
       caption: `${images} images, each a mask of ${MASK_BYTES / 1000} KB and a cutout of ${CUTOUT_BYTES / 1000} KB. ` +
-        "Redis holds base64 text, which is a third longer; the time is that of one entry of the cutout's size.",
+        "Redis stores base64, which is a third longer. Times are for one entry of the cutout's size.",
       rows,
     }];
   },
@@ -73,8 +73,8 @@ interface Row {
   "read (ms)": number;
 }
 
-async function measure(images: number, store: Store, held: () => Promise<number>): Promise<Row> {
-  const before = await held();
+async function measure(images: number, store: Store, size: () => Promise<number>): Promise<Row> {
+  const before = await size();
   const writes: number[] = [];
   const reads: number[] = [];
   const ids = Array.from({ length: images }, (_, i) => i.toString(16).padStart(64, "0") as Sha256Hex);
@@ -85,10 +85,12 @@ async function measure(images: number, store: Store, held: () => Promise<number>
     await store.set(cutoutKey("model", id, "0123456789abcdef"), entry);
     writes.push(performance.now() - began);
   }
-  const bytes = (await held() - before) / images;
+  const bytes = (await size() - before) / images;
   for (const id of ids) {
     const began = performance.now();
-    if (await store.get(cutoutKey("model", id, "0123456789abcdef")) === undefined) throw new Error("not found again");
+    if (await store.get(cutoutKey("model", id, "0123456789abcdef")) === undefined) {
+      throw new Error("a stored entry was not found");
+    }
     reads.push(performance.now() - began);
   }
   return {
@@ -100,11 +102,13 @@ async function measure(images: number, store: Store, held: () => Promise<number>
   };
 }
 
-/** Bytes that nothing can make smaller, as those of PNG files. */
+/** An entry of incompressible bytes, like those of PNG files. */
 function entryOf(length: number): Entry {
   const bytes = new Uint8Array(length);
-  const MOST_AT_ONCE = 65_536;
-  for (let at = 0; at < length; at += MOST_AT_ONCE) crypto.getRandomValues(bytes.subarray(at, at + MOST_AT_ONCE));
+  const MAX_RANDOM_BYTES = 65_536;
+  for (let at = 0; at < length; at += MAX_RANDOM_BYTES) {
+    crypto.getRandomValues(bytes.subarray(at, at + MAX_RANDOM_BYTES));
+  }
   return {
     bytes,
     contentType: "image/png",
@@ -114,16 +118,16 @@ function entryOf(length: number): Entry {
   };
 }
 
-async function heldInMemory(): Promise<number> {
-  // What other benches of this process left is not to be collected between two looks.
+async function heapSize(): Promise<number> {
+  // Collected now, so that garbage of other benches is not collected between two measurements.
   setFlagsFromString("--expose-gc");
   runInNewContext("gc")();
-  // Buffers are freed by another thread.
+  // Another thread frees buffers.
   await delay(200);
   const { used_heap_size, external_memory } = getHeapStatistics();
   return used_heap_size + external_memory;
 }
 
-function sizeOf(folder: string): number {
+function folderSize(folder: string): number {
   return [...Deno.readDirSync(folder)].reduce((sum, { name }) => sum + Deno.statSync(`${folder}/${name}`).size, 0);
 }

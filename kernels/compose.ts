@@ -1,6 +1,12 @@
-/* Alpha and colours of cutouts, a row of RGBA pixels at a time, in whole vectors: up to 15 bytes more than a row. */
+/*
+ * Alpha and colours of cutouts, one row of RGBA pixels at a time. Rows are processed in whole vectors of 16 bytes, so the
+ * functions read and write up to 15 bytes beyond the end of a row.
+ */
 
-/** Multiplies the alpha of a row of `width` pixels by other alphas, in place: of 255ths, rounded. */
+/**
+ * Multiplies the alpha of a row of `width` pixels by the row's `alphas`, in place. Both are 0–255 and stand for 0–1; the
+ * product is rounded.
+ */
 export function cutOutRow(pixels: usize, alphas: usize, width: usize): void {
   const half = i32x4.splat(127);
   const one = i32x4.splat(1);
@@ -32,8 +38,8 @@ export function putOnGray(pixels: usize, count: usize, gray: u32): void {
 }
 
 /**
- * Copies a row of `width` pixels, but for those that are, with all eight neighbours, fully transparent: they become 0. The
- * rows above and below lie `stride` bytes before and after; there are zeros on both sides of each.
+ * Copies a row of `width` pixels. A pixel becomes 0 if it and its eight neighbours are fully transparent. The rows above
+ * and below lie `stride` bytes before and after; each row has zeros on both sides.
  */
 export function clearHiddenRow(row: usize, stride: usize, to: usize, width: usize): void {
   const opacity = i32x4.splat(0xff000000);
@@ -46,34 +52,34 @@ export function clearHiddenRow(row: usize, stride: usize, to: usize, width: usiz
 }
 
 /**
- * Where in a row of `width` pixels the first is whose alpha is at least `least`; `width` where none is. What fills the row
- * up to whole vectors is 0.
+ * The position of the first pixel in a row of `width` pixels whose alpha is at least `minAlpha`; `width` if there is none.
+ * The bytes that pad the row to whole vectors must be 0.
  */
-export function firstVisible(row: usize, width: i32, least: i32): i32 {
+export function firstVisible(row: usize, width: i32, minAlpha: i32): i32 {
   for (let x = 0; x < width; x += 4) {
-    const visible = visibleAt(row + (<usize> x << 2), least);
+    const visible = visibleAt(row + (<usize> x << 2), minAlpha);
     if (visible !== 0) return x + ctz(visible);
   }
   return width;
 }
 
-/** As {@link firstVisible}, the last; -1 where none is. */
-export function lastVisible(row: usize, width: i32, least: i32): i32 {
+/** Like {@link firstVisible}, but the last pixel; -1 if there is none. */
+export function lastVisible(row: usize, width: i32, minAlpha: i32): i32 {
   for (let x = (width - 1) & ~3; x >= 0; x -= 4) {
-    const visible = visibleAt(row + (<usize> x << 2), least);
+    const visible = visibleAt(row + (<usize> x << 2), minAlpha);
     if (visible !== 0) return x + 31 - clz(visible);
   }
   return -1;
 }
 
-/** One bit for each of four pixels: whether its alpha is at least `least`. */
+/** One bit for each of four pixels: is its alpha at least `minAlpha`? */
 // @ts-ignore: decorator
 @inline
-function visibleAt(pixels: usize, least: i32): i32 {
-  return i32x4.bitmask(i32x4.ge_s(i32x4.shr_u(v128.load(pixels), 24), i32x4.splat(least)));
+function visibleAt(pixels: usize, minAlpha: i32): i32 {
+  return i32x4.bitmask(i32x4.ge_s(i32x4.shr_u(v128.load(pixels), 24), i32x4.splat(minAlpha)));
 }
 
-/** Each pixel with the ones at its left and right. */
+/** Four pixels, each combined (bitwise or) with its left and right neighbours. */
 // @ts-ignore: decorator
 @inline
 function across(row: usize): v128 {

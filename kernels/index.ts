@@ -2,7 +2,7 @@ export { clearHiddenRow, cutOutRow, firstVisible, lastVisible, putOnGray } from 
 export { convertColours } from "./colour";
 export { filterRow } from "./png";
 export { interleaveRows, reduceRow, resampleAcross, resampleDown, resampleFourAcross } from "./resample";
-export { greatest, largestColour, least, planesOfRow, stretch } from "./tensor";
+export { maxColour, maxOf, minOf, planesOfRow, stretch } from "./tensor";
 
-/** Where the caller's memory begins. */
+/** The address at which the caller's memory begins. */
 export const heapBase: usize = (__heap_base + 15) & ~15;

@@ -1,10 +1,10 @@
-/** PNG's filter "Paeth" (PNG specification, third edition, section 9.4). */
+/** The number of PNG's filter "Paeth" (PNG specification, third edition, section 9.4). */
 const PAETH: u8 = 4;
 
 /**
- * Filters a row of `length` bytes that lie at `row`, with the row above at `above`: its filter's number, then each byte less
- * what it is predicted to be from those of the pixels at its left, above, and above left. `bytesPerPixel` zeros are before
- * both rows. Writes up to 15 bytes more than a row.
+ * Filters the `length` bytes at `row`; the row above lies at `above`. Writes the filter's number, then the difference of
+ * each byte to its prediction from the pixels to the left, above, and above left. Both rows must have `bytesPerPixel`
+ * zeros before them. Writes up to 15 bytes beyond the end of the row.
  */
 export function filterRow(row: usize, above: usize, to: usize, length: usize, bytesPerPixel: usize): void {
   store<u8>(to++, PAETH);
@@ -18,7 +18,7 @@ export function filterRow(row: usize, above: usize, to: usize, length: usize, by
   }
 }
 
-/** Of eight numbers each, whichever of them is closest to a + b - c; of equally close ones the first. */
+/** For each of eight lanes: the one of a, b and c that is closest to a + b - c; the first of equally close ones. */
 function predict(a: v128, b: v128, c: v128): v128 {
   const fromC = i16x8.sub(a, c);
   const toA = i16x8.sub(b, c);

@@ -1,15 +1,15 @@
 /*
- * Separable resampling of 8-bit values in fixed point, as Pillow does it (libImaging/Resample.c): weights are whole numbers
- * of 1/2²², sums are rounded and limited to 8 bits after each of the two passes.
+ * Separable resampling of 8-bit values in fixed point, as in Pillow (libImaging/Resample.c): weights are multiples of
+ * 1/2²²; after each of the two passes, sums are rounded and clamped to 8 bits.
  */
 
-/** Bits after the point of a weight: 8 bits of a value and 2 for sums that overshoot leave 22 of 32. */
+/** Fractional bits of a weight: 8 bits for the value and 2 for sums that overshoot leave 22 of 32. */
 const PRECISION: i32 = 22;
 const HALF: i32 = 1 << (PRECISION - 1);
 
 /**
- * One row of pixels of four channels, across. The table has for each output pixel the first input pixel that counts, how
- * many count, and `stride` weights.
+ * Resamples one row of four-channel pixels horizontally. For each output pixel, the table has the index of the first input
+ * pixel that contributes, the number of pixels that contribute, and `stride` weights.
  */
 export function resampleAcross(from: usize, to: usize, outputWidth: i32, table: usize, stride: i32): void {
   const step = <usize> (2 + stride) << 2;
@@ -18,7 +18,7 @@ export function resampleAcross(from: usize, to: usize, outputWidth: i32, table: 
   }
 }
 
-/** Four rows of `width` bytes, one after another, as one row of pixels of four channels. */
+/** Interleaves four consecutive rows of `width` bytes into one row of four-channel pixels. */
 export function interleaveRows(from: usize, to: usize, width: usize): void {
   for (const end = from + width; from < end; from++, to += 4) {
     store<u8>(to, load<u8>(from));
@@ -28,7 +28,7 @@ export function interleaveRows(from: usize, to: usize, width: usize): void {
   }
 }
 
-/** As {@link resampleAcross}, with each channel put into a row of its own, `rowLength` bytes apart. */
+/** Like {@link resampleAcross}, but writes each channel into a row of its own, `rowLength` bytes apart. */
 export function resampleFourAcross(
   from: usize,
   to: usize,
@@ -47,8 +47,6 @@ export function resampleFourAcross(
   }
 }
 
-// @ts-ignore: decorator
-
 function sumAcross(from: usize, entry: usize): v128 {
   let at = from + (<usize> load<i32>(entry) << 2);
   let weight = entry + 8;
@@ -57,10 +55,10 @@ function sumAcross(from: usize, entry: usize): v128 {
     const pixel = i32x4.extend_low_i16x8_u(i16x8.extend_low_i8x16_u(v128.load32_zero(at)));
     sum = i32x4.add(sum, i32x4.mul(pixel, v128.load32_splat(weight)));
   }
-  return limited(sum, sum, sum, sum);
+  return clamped(sum, sum, sum, sum);
 }
 
-/** One row of `length` bytes, in whole vectors of 16, from `count` rows that lie `length` bytes apart. */
+/** One output row of the vertical pass: the weighted sum of `count` rows that lie `length` (a multiple of 16) bytes apart. */
 export function resampleDown(from: usize, to: usize, length: usize, weights: usize, count: i32): void {
   for (const end = to + length; to < end; to += 16, from += 16) {
     let a = i32x4.splat(HALF), b = a, c = a, d = a;
@@ -75,20 +73,18 @@ export function resampleDown(from: usize, to: usize, length: usize, weights: usi
       c = i32x4.add(c, i32x4.mul(i32x4.extend_low_i16x8_u(high), weight));
       d = i32x4.add(d, i32x4.mul(i32x4.extend_high_i16x8_u(high), weight));
     }
-    v128.store(to, limited(a, b, c, d));
+    v128.store(to, clamped(a, b, c, d));
   }
 }
 
-// @ts-ignore: decorator
-
-function limited(a: v128, b: v128, c: v128, d: v128): v128 {
+function clamped(a: v128, b: v128, c: v128, d: v128): v128 {
   return i8x16.narrow_i16x8_u(
     i16x8.narrow_i32x4_s(i32x4.shr_s(a, PRECISION), i32x4.shr_s(b, PRECISION)),
     i16x8.narrow_i32x4_s(i32x4.shr_s(c, PRECISION), i32x4.shr_s(d, PRECISION)),
   );
 }
 
-/** One row of the means of blocks of `factor` × `rows` pixels of four channels; the last may be narrower. */
+/** One row of means over blocks of `factor` × `rows` four-channel pixels; the last block may be narrower. */
 export function reduceRow(from: usize, to: usize, width: i32, rows: i32, factor: i32): void {
   for (let x = 0; x < width; x += factor, to += 4) {
     const across = min(factor, width - x);

@@ -1,23 +1,23 @@
-/* The ends of a model: colours into its input, and its output into a mask. */
+/* What happens before and after a model runs: colours become its input, and its output becomes a mask. */
 
-/** The largest colour in `length` bytes of RGBA, in whole vectors of 16; what fills them up is 0. */
-export function largestColour(from: usize, length: usize): u32 {
+/** The maximum of all red, green and blue values in `length` bytes of RGBA. Padding to whole vectors of 16 must be 0. */
+export function maxColour(from: usize, length: usize): u32 {
   const colours = i32x4.splat(0x00ffffff);
-  let most = i32x4.splat(0);
+  let maxima = i32x4.splat(0);
   for (const end = from + length; from < end; from += 16) {
-    most = i8x16.max_u(most, v128.and(v128.load(from), colours));
+    maxima = i8x16.max_u(maxima, v128.and(v128.load(from), colours));
   }
-  // Halves onto halves, until one byte is left.
-  most = i8x16.max_u(most, v128.shuffle<u8>(most, most, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
-  const word = i64x2.extract_lane(most, 0);
-  let largest: u32 = 0;
-  for (let shift: u64 = 0; shift < 64; shift += 8) largest = max(largest, <u32> ((word >> shift) & 255));
-  return largest;
+  // The upper half onto the lower half: eight bytes are left to compare.
+  maxima = i8x16.max_u(maxima, v128.shuffle<u8>(maxima, maxima, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+  const word = i64x2.extract_lane(maxima, 0);
+  let maximum: u32 = 0;
+  for (let shift: u64 = 0; shift < 64; shift += 8) maximum = max(maximum, <u32> ((word >> shift) & 255));
+  return maximum;
 }
 
 /**
- * A row of `width` RGBA pixels as three rows of float32, one after another: each colour is looked up in the 256 numbers of
- * its channel, the three of which lie one after another too.
+ * Splits a row of `width` RGBA pixels into three consecutive rows of float32, one per colour. Each value is looked up in
+ * its channel's table of 256 float32 numbers; the three tables follow each other.
  */
 export function planesOfRow(from: usize, to: usize, width: usize, tables: usize): void {
   const next = width << 2;
@@ -28,8 +28,11 @@ export function planesOfRow(from: usize, to: usize, width: usize, tables: usize)
   }
 }
 
-/** The least of `count` float32 numbers, in whole vectors of four, that are numbers; infinity where none is. */
-export function least(from: usize, count: usize): f32 {
+/**
+ * The minimum of `count` float32 numbers, which must fill whole vectors of four. NaN is ignored; infinity if there are no
+ * numbers.
+ */
+export function minOf(from: usize, count: usize): f32 {
   let found = f32x4.splat(f32.MAX_VALUE * 2);
   for (const end = from + (count << 2); from < end; from += 16) found = f32x4.pmin(found, v128.load(from));
   return min(
@@ -38,8 +41,8 @@ export function least(from: usize, count: usize): f32 {
   );
 }
 
-/** As {@link least}, the greatest; minus infinity where none is. */
-export function greatest(from: usize, count: usize): f32 {
+/** Like {@link minOf}, but the maximum; minus infinity if there are no numbers. */
+export function maxOf(from: usize, count: usize): f32 {
   let found = f32x4.splat(-f32.MAX_VALUE * 2);
   for (const end = from + (count << 2); from < end; from += 16) found = f32x4.pmax(found, v128.load(from));
   return max(
@@ -48,7 +51,7 @@ export function greatest(from: usize, count: usize): f32 {
   );
 }
 
-/** `count` float32 numbers as bytes: ⌊(x − low) / range × 255⌋, in float64 and within 0 to 255; 0 for what is no number. */
+/** Turns `count` float32 numbers into bytes: ⌊(x − low) / range × 255⌋ in float64, clamped to 0–255; NaN becomes 0. */
 export function stretch(from: usize, to: usize, count: usize, low: f64, range: f64): void {
   for (const end = to + count; to < end; from += 4, to++) {
     const value = floor((<f64> load<f32>(from) - low) / range * 255);

@@ -2,11 +2,16 @@ import os from "node:os";
 import process from "node:process";
 import { setFlagsFromString } from "node:v8";
 
+/*
+ * Keeps V8 and malloc from holding on to free memory. The same settings reach the server in three ways: from
+ * `tools/start.ts`, from the Dockerfile's environment (a test compares it), and from `tuneMemory` if neither started it.
+ */
+
 /**
- * V8 does not hold on to what is free: of the code that it has compiled twice, and of a young and of an old heap. Nor does
- * it compile twice what runs at the start only. With its own budget of 13,000,000 (bytes of a function that run, about) it
- * optimises over a hundred functions of ONNX Runtime while a model is loaded and first run, for a second of processor time
- * in all; the dozen that inference consists of take a tenth of that.
+ * V8 releases compiled code that a better compilation has replaced, and keeps its young and old heaps small. It also does
+ * not optimise code that only runs at the start. With the default budget of 13,000,000 (about the bytes of a function that
+ * have run) it optimises over a hundred functions of ONNX Runtime while a model is loaded and first run, for a second of
+ * processor time in all. The dozen that inference consists of take a tenth of that.
  */
 export const V8_FLAGS = [
   "--expose-gc",
@@ -16,7 +21,11 @@ export const V8_FLAGS = [
   "--wasm-tiering-budget=200000000",
 ] as const;
 
-/** Options of glibc's mallopt(3), by the numbers that `malloc.h` gives them, and as the environment names them. */
+/**
+ * Options of glibc's mallopt(3), by their names in the environment and their numbers in `malloc.h`: two arenas for all
+ * threads instead of eight a core; blocks of 4 MiB and more are returned to the system when they are freed (set, because
+ * glibc raises this threshold to 32 MiB by itself); so is the end of the heap, once 8 MiB of it are free.
+ */
 export const MALLOC_OPTIONS = [
   { name: "MALLOC_ARENA_MAX", option: -8, value: 2 },
   { name: "MALLOC_MMAP_THRESHOLD_", option: -3, value: 4_194_304 },
@@ -26,14 +35,14 @@ export const MALLOC_OPTIONS = [
 const TRIM_EVERY_MS = 1000;
 
 export interface MemoryTuning {
-  /** While images are being worked on, malloc gives free memory back to the system once a second. */
+  /** Makes malloc return free memory to the system once a second while images are being processed. */
   trimWhile(isBusy: () => boolean): void;
 }
 
 /**
- * What the start task has V8 and malloc do about free memory, for platforms that start `src/main.ts` as it is, and give it
- * 512 MB. To be called before workers are started, whose heaps get their sizes from it. V8 takes its flags at any time;
- * malloc is asked through FFI, so nothing becomes of that but on Linux with glibc, and where everything is allowed.
+ * Applies the settings to this process, for platforms that start `src/main.ts` without them, and give it 512 MB. Call it
+ * before workers start: their heaps take their sizes from the flags. V8 accepts flags at any time. malloc is reached
+ * through FFI, so its settings change only on Linux with glibc, and only if `--allow-ffi` is given.
  */
 export function tuneMemory(): MemoryTuning {
   for (const flag of V8_FLAGS) setFlagsFromString(flag);
@@ -45,7 +54,7 @@ export function tuneMemory(): MemoryTuning {
       let wasBusy = true;
       const timer = setInterval(async () => {
         const busy = isBusy();
-        // Once more after the last image. It takes some milliseconds, in a thread of its own.
+        // Once more after the last image. A trim takes some milliseconds, in a thread of its own.
         if (busy || wasBusy) await libc.symbols.malloc_trim(0n);
         wasBusy = busy;
       }, TRIM_EVERY_MS);

@@ -1,34 +1,39 @@
 import { dispose, type Logger } from "@logtape/logtape";
+import { setTimeout as delay } from "node:timers/promises";
 import denoJson from "../deno.json" with { type: "json" };
 import { createApp } from "./app.ts";
+import { DeferredWork } from "./base/deferred.ts";
 import { CircuitBreakerStore } from "./cache/circuit_breaker.ts";
 import { MemoryStore } from "./cache/memory.ts";
 import { openSqliteStore } from "./cache/sqlite.ts";
 import { TieredStore } from "./cache/tiered.ts";
 import { UpstashStore } from "./cache/upstash.ts";
 import type { Config } from "./config.ts";
-import { DeferredWork } from "./base/deferred.ts";
+import { CutoutService } from "./cutouts/service.ts";
 import { BodyReader } from "./http/body.ts";
-import { CdnPurger } from "./routes/shared/cdn.ts";
-import type { ImageFetcher } from "./http/safe_fetch/fetch_image.ts";
 import type { RateLimiter } from "./http/rate_limit.ts";
+import type { ImageFetcher } from "./http/safe_fetch/fetch_image.ts";
 import { discardUnread } from "./http/unread_body.ts";
 import type { Engine } from "./inference/engine/engine.ts";
 import type { Model } from "./inference/model/manifest.ts";
-import { CutoutService } from "./cutouts/service.ts";
 import { Readiness } from "./routes/service/readiness.ts";
+import { CdnPurger } from "./routes/shared/cdn.ts";
 import type { Telemetry } from "./telemetry/telemetry.ts";
 
-/** In seconds; as long as anything is kept by caches (RFC 9111, section 5.3, of its time). */
+/** In seconds: the longest time that caches are asked to keep anything. */
 const ONE_YEAR = 31_536_000;
 
+/** How long the warm-up waits after the start, in milliseconds: a request that is waiting by then is the first run. */
 const WARM_UP_AFTER_MS = 200;
 
 const CDN_PURGE_TIMEOUT_MS = 2000;
 
+/** One Ctrl+C arrives several times: from the terminal, and passed on by `deno task` and `tools/start.ts`. */
+const REPEATED_SIGNAL_MS = 1000;
+
 export interface ServeOptions {
   config: Config;
-  /** Every model that a request may name; the first is the default. */
+  /** All models that a request can name. The first is the default. */
   models: [Model, ...Model[]];
   engine: Engine;
   telemetry: Telemetry;
@@ -37,24 +42,17 @@ export interface ServeOptions {
 }
 
 /**
- * Serves until SIGINT or SIGTERM, then finishes what has been taken on, and ends the process.
- * @throws {Error} where a model cannot be loaded or the store cannot be opened.
+ * Serves until SIGINT or SIGTERM, finishes all accepted work, and ends the process.
+ * @throws {Error} if a model cannot be loaded or the store cannot be opened.
  */
 export async function serve({ config, models, engine, telemetry, pageFolder, logger }: ServeOptions): Promise<void> {
-  const ready = engine.ready();
-  // Whoever waits for it below is told.
-  ready.catch(() => {});
-  const readiness = new Readiness(engine);
+  const engineReady = engine.ready();
+  // Awaited below. Until then a failure must not end the process as an unhandled rejection.
+  engineReady.catch(() => {});
 
+  const readiness = new Readiness(engine);
   const durable = await openDurableStore(config, logger);
-  const ttlSeconds = config.CACHE_TTL_SECONDS;
-  const memory = new MemoryStore({
-    maxBytes: config.CACHE_MAX_BYTES,
-    ...(durable
-      ? { ttlSeconds: Math.min(config.CACHE_LOCAL_TTL_SECONDS, ttlSeconds || Infinity) }
-      : { ttlSeconds, slidingTtl: config.CACHE_SLIDING_TTL }),
-  });
-  const cache = new TieredStore(memory, durable);
+  const cache = new TieredStore(openMemoryStore(config, durable !== undefined), durable);
   const deferred = new DeferredWork(logger);
   const cutouts = new CutoutService({
     cache,
@@ -78,17 +76,17 @@ export async function serve({ config, models, engine, telemetry, pageFolder, log
     cdn: config.CDN_PURGE_URL === "off"
       ? undefined
       : new CdnPurger({ url: config.CDN_PURGE_URL, timeoutMs: CDN_PURGE_TIMEOUT_MS, logger }),
-    maxAgeSeconds: ttlSeconds || ONE_YEAR,
-    imageUrls: await imageFetcher(config),
+    maxAgeSeconds: config.CACHE_TTL_SECONDS || ONE_YEAR,
+    imageUrls: await createImageFetcher(config),
     needsToken: config.API_TOKENS.length > 0,
     bodies: new BodyReader({
       maxBytes: config.MAX_BODY_BYTES,
       maxPendingBytes: config.MAX_PENDING_BYTES,
       timeoutMs: config.BODY_TIMEOUT_MS,
     }),
-    admission: {
+    access: {
       apiTokens: config.API_TOKENS,
-      rateLimiter: await rateLimiterOf(config, logger),
+      rateLimiter: await createRateLimiter(config, logger),
       trustedProxies: config.TRUST_PROXY,
     },
     corsOrigins: config.CORS_ORIGINS,
@@ -97,48 +95,47 @@ export async function serve({ config, models, engine, telemetry, pageFolder, log
     logger,
   });
 
+  const requests = new RequestsInFlight();
+  const respond = async (request: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>) => {
+    const response = await app.fetch(request, info, deferred);
+    // The rest of a body that is too large is read, up to the same size again, so that its sender gets the response.
+    const limits = { maxBytes: 2 * config.MAX_BODY_BYTES, timeoutMs: config.BODY_TIMEOUT_MS };
+    if (response.status >= 400) await discardUnread(request, limits);
+    return response;
+  };
+
   const stopping = firstSignal("SIGINT", "SIGTERM");
-  // Before the models are loaded: the image of a request that is here by then is decoded meanwhile.
+  // Listens before the models are loaded: an image that arrives meanwhile can be decoded.
   const listening = Promise.withResolvers<string>();
   const server = Deno.serve({
     hostname: config.HOST,
     port: config.PORT,
-    onListen: ({ hostname, port }) => {
-      const host = hostname === "0.0.0.0" || hostname === "::" ? "localhost" : hostname;
-      const address = `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
-      logger.info("Cutcache {version} listens on {address}, model {model}, store {store}", {
-        version: denoJson.version,
-        address,
-        model: models[0].manifest.name,
-        store: cache.name,
-      });
-      listening.resolve(address);
-    },
-  }, async (request, info) => {
-    const response = await app.fetch(request, info, deferred);
-    if (response.status >= 400) {
-      // Of a body that is too large, as much again as would have been taken.
-      await discardUnread(request, { maxBytes: 2 * config.MAX_BODY_BYTES, timeoutMs: config.BODY_TIMEOUT_MS });
-    }
-    return response;
+    onListen: (address) => listening.resolve(urlOf(address)),
+  }, (request, info) => requests.track(respond(request, info)));
+  const address = await listening.promise;
+  logger.info("Cutcache {version} listens on {address}, model {model}, store {store}", {
+    version: denoJson.version,
+    address,
+    model: models[0].manifest.name,
+    store: cache.name,
   });
 
-  await ready;
-  const example = exampleRequest(await listening.promise);
-  console.error(`\nTry it, in another terminal in this folder:\n\n  ${example}\n`);
-  // A request that has been waiting for the start goes first, and is the first run itself.
+  await engineReady;
+  console.error(`\nTry it, in another terminal in this folder:\n\n  ${exampleRequest(address)}\n`);
   setTimeout(() => readiness.warmUp({ logger }), WARM_UP_AFTER_MS);
 
   const signal = await stopping;
   logger.info("{signal}: finishing requests and {pending} pending writes", { signal, pending: deferred.pending });
   readiness.stop();
-  await after(config.DRAIN_DELAY_SECONDS * 1000, undefined);
-  const drained = (async () => {
+  await delay(config.DRAIN_DELAY_SECONDS * 1000);
+  const drain = async () => {
+    // First, because `shutdown` can resolve while a handler still runs (seen in Deno 2.9.6).
+    await requests.settled();
     await server.shutdown();
     await deferred.settled();
     return true;
-  })();
-  const inTime = await Promise.race([drained, after(config.DRAIN_SECONDS * 1000, false)]);
+  };
+  const inTime = await Promise.race([drain(), delay(config.DRAIN_SECONDS * 1000, false)]);
   if (!inTime) {
     logger.error("gave up after {seconds} s with {pending} writes pending", {
       seconds: config.DRAIN_SECONDS,
@@ -152,18 +149,31 @@ export async function serve({ config, models, engine, telemetry, pageFolder, log
   Deno.exit(inTime ? 0 : 1);
 }
 
-async function imageFetcher(config: Config): Promise<ImageFetcher | undefined> {
-  if (!config.ALLOW_IMAGE_URLS) return undefined;
-  // Loaded where it is wanted: the start of all others is a little shorter.
-  const [{ PublicImageFetcher }, { AddressPolicy }] = await Promise.all([
-    import("./http/safe_fetch/image_fetcher.ts"),
-    import("./http/safe_fetch/address_policy.ts"),
-  ]);
-  return new PublicImageFetcher({
-    policy: new AddressPolicy(config.IMAGE_URL_NETWORKS),
-    maxBytes: config.MAX_BODY_BYTES,
-    maxPendingBytes: config.MAX_PENDING_BYTES,
-    timeoutMs: config.IMAGE_URL_TIMEOUT_MS,
+/** Requests whose response is not made yet. */
+class RequestsInFlight {
+  readonly #responses = new Set<Promise<Response>>();
+
+  track(response: Promise<Response>): Promise<Response> {
+    this.#responses.add(response);
+    const forget = () => this.#responses.delete(response);
+    response.then(forget, forget);
+    return response;
+  }
+
+  /** Resolves once none is left, including those that arrive in the meantime. */
+  async settled(): Promise<void> {
+    while (this.#responses.size > 0) await Promise.allSettled(this.#responses);
+  }
+}
+
+/** In front of a durable store, memory holds entries for a short time: another instance may delete them there. */
+function openMemoryStore(config: Config, hasDurable: boolean): MemoryStore {
+  const { CACHE_TTL_SECONDS: ttlSeconds, CACHE_LOCAL_TTL_SECONDS, CACHE_SLIDING_TTL: slidingTtl } = config;
+  return new MemoryStore({
+    maxBytes: config.CACHE_MAX_BYTES,
+    ...(hasDurable
+      ? { ttlSeconds: Math.min(CACHE_LOCAL_TTL_SECONDS, ttlSeconds || Infinity) }
+      : { ttlSeconds, slidingTtl }),
   });
 }
 
@@ -174,20 +184,15 @@ async function openDurableStore(config: Config, logger: Logger): Promise<Circuit
   const entries = { ttlSeconds: config.CACHE_TTL_SECONDS, slidingTtl: config.CACHE_SLIDING_TTL };
   if (kind === "memory") return undefined;
   if (kind === "upstash") {
-    const redis = new UpstashStore({
-      url: url!,
-      token: token!,
-      ...entries,
-      maxValueBytes: config.CACHE_MAX_VALUE_BYTES,
-      ...timeouts,
-    });
+    const maxValueBytes = config.CACHE_MAX_VALUE_BYTES;
+    const redis = new UpstashStore({ url: url!, token: token!, ...entries, ...timeouts, maxValueBytes });
     return new CircuitBreakerStore(redis, { ...timeouts, breakMs: config.CACHE_BREAK_MS, logger });
   }
   try {
     await Deno.mkdir(config.CACHE_DIR, { recursive: true });
     const path = `${config.CACHE_DIR}/cutcache.sqlite`;
     const sqlite = openSqliteStore({ path, maxBytes: config.CACHE_DISK_BYTES, ...entries }, (aside) => {
-      logger.warn("{path} was damaged; it lies at {aside} and a new one was made", { path, aside });
+      logger.warn("{path} was damaged; it was moved to {aside} and replaced by a new one", { path, aside });
     });
     return new CircuitBreakerStore(sqlite, { ...timeouts, breakMs: config.CACHE_BREAK_MS, logger });
   } catch (error) {
@@ -199,40 +204,54 @@ async function openDurableStore(config: Config, logger: Logger): Promise<Circuit
   }
 }
 
-/** Counts in Redis wherever there is one, whatever the cache's store. */
-async function rateLimiterOf(config: Config, logger: Logger): Promise<RateLimiter | undefined> {
+/** Its modules are loaded only if it is wanted, which shortens the start of all other servers. */
+async function createImageFetcher(config: Config): Promise<ImageFetcher | undefined> {
+  if (!config.ALLOW_IMAGE_URLS) return undefined;
+  const [{ PublicImageFetcher }, { AddressPolicy }] = await Promise.all([
+    import("./http/safe_fetch/public_image_fetcher.ts"),
+    import("./http/safe_fetch/address_policy.ts"),
+  ]);
+  return new PublicImageFetcher({
+    policy: new AddressPolicy(config.IMAGE_URL_NETWORKS),
+    maxBytes: config.MAX_BODY_BYTES,
+    maxPendingBytes: config.MAX_PENDING_BYTES,
+    timeoutMs: config.IMAGE_URL_TIMEOUT_MS,
+  });
+}
+
+/** Counts in Redis if there is one, whichever store the cache uses. */
+async function createRateLimiter(config: Config, logger: Logger): Promise<RateLimiter | undefined> {
   const { RATE_LIMIT: rate, UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: token } = config;
   if (rate === undefined) return undefined;
   const { RateLimiter } = await import("./http/rate_limit.ts");
   if (url === undefined || token === undefined) return new RateLimiter(rate);
-  return new RateLimiter(rate, {
-    url,
-    token,
-    timeoutMs: config.CACHE_TIMEOUT_MS,
-    breakMs: config.CACHE_BREAK_MS,
-    logger,
-  });
+  const { CACHE_TIMEOUT_MS: timeoutMs, CACHE_BREAK_MS: breakMs } = config;
+  return new RateLimiter(rate, { url, token, timeoutMs, breakMs, logger });
 }
 
-/** One line of shell that sends a picture of this repository and writes its cutout. */
+function urlOf({ hostname, port }: Deno.NetAddr): string {
+  const host = hostname === "0.0.0.0" || hostname === "::" ? "localhost" : hostname;
+  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
+/** One line of shell that sends a picture of this repository and saves its cutout. */
 function exampleRequest(address: string): string {
   return `curl -sf --data-binary @tests/fixtures/coffee.jpg ${address}/cutouts -o cutout.png`;
 }
 
-/** Resolves with the first of these signals; a second one ends the process as usual. */
+/** Resolves with the first of these signals. A later one ends the process as usual, unless it repeats the first. */
 function firstSignal(...signals: Deno.Signal[]): Promise<Deno.Signal> {
   return new Promise((resolve) => {
+    let timer: ReturnType<typeof setTimeout> | undefined;
     const listeners = signals.map((signal) => {
       const listener = () => {
-        for (const [name, other] of listeners) Deno.removeSignalListener(name, other);
         resolve(signal);
+        timer ??= setTimeout(() => {
+          for (const [name, other] of listeners) Deno.removeSignalListener(name, other);
+        }, REPEATED_SIGNAL_MS);
       };
       Deno.addSignalListener(signal, listener);
       return [signal, listener] as const;
     });
   });
-}
-
-function after<T>(milliseconds: number, value: T): Promise<T> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds, value));
 }

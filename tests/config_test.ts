@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import denoJson from "../deno.json" with { type: "json" };
-import { readConfig, settingNames, settingsTable } from "../src/config.ts";
+import { readConfig, settingNames } from "../src/config.ts";
 
 const read = (environment: Record<string, string>) => readConfig((name) => environment[name]);
 
@@ -14,7 +14,7 @@ Deno.test("config › an empty variable counts as not set", () => {
   assert.deepEqual(read({ PORT: "", UPSTASH_REDIS_REST_URL: "", CACHE_KEY: "" }), read({}));
 });
 
-Deno.test("config › every wrong setting is named at once, with what would be right", () => {
+Deno.test("config › an error names every invalid setting, with its description", () => {
   assert.throws(() => read({ PORT: "70000", MAX_PIXELS: "1e6", CACHE_KEY: "hash" }), (error: Error) => {
     assert.match(error.message, /PORT="70000": is more than 65535/);
     assert.match(error.message, /MAX_PIXELS="1e6": is not a whole number/);
@@ -23,7 +23,7 @@ Deno.test("config › every wrong setting is named at once, with what would be r
   });
 });
 
-Deno.test("config › Redis needs an address and a token", () => {
+Deno.test("config › Redis needs a URL and a token", () => {
   const UPSTASH_REDIS_REST_URL = "http://localhost:8079";
   assert.throws(() => read({ UPSTASH_REDIS_REST_URL }), /needs both/);
   assert.throws(() => read({ CACHE_STORE: "upstash" }), /needs both/);
@@ -40,16 +40,7 @@ Deno.test("config › networks for images are a list in CIDR notation", () => {
   }
 });
 
-Deno.test("config › the README's table of settings is the one that config.ts describes", async () => {
-  const readme = await Deno.readTextFile(new URL("../README.md", import.meta.url));
-  const cells = (text: string) =>
-    text.split("\n").filter((line) => line.startsWith("| `")).map((line) => line.split(/ *(?<!\\)\| */));
-  const section = readme.split("## Settings")[1].split("\n## ")[0];
-  assert.equal(cells(section).length, settingNames.length);
-  assert.deepEqual(cells(section), cells(settingsTable()));
-});
-
-Deno.test("config › the start task may read just these variables, and those that @upstash/redis looks at", () => {
+Deno.test("config › the start task may read these variables and those of @upstash/redis, and no others", () => {
   const others = ["AWS_REGION", "UPSTASH_CONSOLE", "VERCEL"];
   assert.deepEqual(denoJson.permissions.start.env.toSorted(), [...settingNames, ...others].toSorted());
 });

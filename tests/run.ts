@@ -1,9 +1,9 @@
 /**
  * Runs the tests: `deno task test [arguments for deno test]`.
  *
- * Installs or asks for the tools they need, streams what `deno test` prints, and ends with one line for people and
- * scripts alike: `N passed, N failed`, with `, N skipped` where tests were ignored. Exits as `deno test` does; with
- * `CI=true` an ignored test is a failure too.
+ * Installs or asks for the tools that they need, streams the output of `deno test`, and ends with one line for people and
+ * scripts alike: `N passed, N failed`, followed by `, N skipped` if tests were ignored. Exits with the code of `deno test`;
+ * with `CI=true`, an ignored test is a failure too.
  */
 import { stripVTControlCharacters } from "node:util";
 import { ensureTestTools } from "./support/tools.ts";
@@ -25,18 +25,18 @@ function parseSummary(line: string): Summary | undefined {
   return { passed, failed, skipped: ignored + ignoredSteps };
 }
 
-/** Runs `deno test` to its end; where no path is given, `test.include` in deno.json says `tests/`. */
+/** Runs `deno test`. Without a path it runs `tests/`, by `test.include` in deno.json. */
 async function runDenoTest(args: string[]): Promise<{ code: number; summary?: Summary }> {
   const child = new Deno.Command(Deno.execPath(), {
-    // Types are for `deno task check`. Deno no longer looks for leaks unless it is asked to.
+    // `deno task check` checks types. By default, Deno no longer detects leaks.
     args: ["test", "-A", "--no-check", "--sanitize-ops", "--sanitize-resources", ...args],
-    // deno test colours what it writes to a pipe as well.
+    // `deno test` also colours its output to a pipe.
     env: Deno.stdout.isTerminal() ? {} : { NO_COLOR: "1" },
     stdout: "piped",
     detached: true,
   }).spawn();
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    // To the whole process group, which `detached` made: the servers that tests started must go as well.
+    // To the whole process group, which `detached` creates: the servers that tests started must end too.
     Deno.addSignalListener(signal, () => Deno.kill(-child.pid, signal));
   }
 
@@ -60,11 +60,11 @@ await ensureTestTools().catch((error: Error) => {
 });
 const { code, summary } = await runDenoTest(Deno.args);
 if (!summary) {
-  console.error("deno test ended without a summary: the tests did not run to their end");
+  console.error("deno test ended without a summary: not all tests have run");
   Deno.exit(code || 1);
 }
 const { passed, failed, skipped } = summary;
 const mustNotSkip = Deno.env.get("CI") === "true" && skipped > 0;
-if (mustNotSkip) console.error("With CI=true no test may be skipped");
+if (mustNotSkip) console.error("with CI=true no test may be skipped");
 console.log(`${passed} passed, ${failed} failed${skipped ? `, ${skipped} skipped` : ""}`);
 Deno.exit(code || (mustNotSkip ? 1 : 0));

@@ -1,12 +1,12 @@
 /**
- * `deno run -A tools/kernels.ts`: compiles `kernels/` to `src/image/kernels.wasm`. The same source gives the same bytes
+ * `deno run -A tools/kernels.ts` compiles `kernels/` to `src/image/kernels.wasm`. The same source gives the same bytes
  * on every machine.
  */
 import asc from "assemblyscript/asc";
 
 const ROOT = new URL("../", import.meta.url);
 
-/** @throws {Error} with what the compiler says. */
+/** @throws {Error} with the compiler's messages. */
 export async function compileKernels(): Promise<Uint8Array> {
   let binary: Uint8Array | undefined;
   const messages: string[] = [];

@@ -1,5 +1,5 @@
 /**
- * Lists the models that Cutcache knows and downloads their files.
+ * Lists the models that have a manifest, and downloads their files.
  *
  * @example deno task model pull isnet-general-use
  */
@@ -17,19 +17,19 @@ const MODELS = fileURLToPath(new URL("../static/models", import.meta.url));
 const USAGE = `Usage: deno task model list
        deno task model pull NAME [options]
 
-Lists the models Cutcache has a manifest for, or downloads the file of one and checks its digest.
-A download that was cut off goes on where it stopped.
+Lists the models that have a manifest, or downloads the file of a model and checks its digest.
+An interrupted download resumes where it stopped.
 
-  --from URL       take the file from this address (a mirror) instead of the manifest's
+  --from URL       download from this URL (a mirror) instead of the manifest's
   --to DIR         folder for NAME.onnx, created if missing (static/models)
-  --manifest FILE  a manifest of your own, instead of static/models/NAME.json; NAME may be left out
+  --manifest FILE  use this manifest instead of static/models/NAME.json; NAME is then optional
   --help           show this text
 
-Exit code: 0 the file is there and right, 1 it could not be had, 2 wrong usage.`;
+Exit code: 0 if the file is up to date, 1 if the download failed, 2 for invalid arguments.`;
 
 class UsageError extends Error {}
 
-/** What a manifest says about its file. */
+/** The fields of a manifest that a download needs. */
 const Source = z.object({
   name: manifestSchema.shape.name,
   licence: manifestSchema.shape.licence,
@@ -39,7 +39,7 @@ const Source = z.object({
 
 type Source = z.infer<typeof Source>;
 
-/** @throws {Error} naming the file that is not a manifest */
+/** @throws {UsageError} with the path of a file that is not a manifest. */
 async function readSource(path: string): Promise<Source> {
   const manifest = await Deno.readTextFile(path).then(JSON.parse).catch((error: Error) => {
     throw new UsageError(`${path} cannot be read: ${error.message}`);
@@ -59,8 +59,12 @@ async function list(): Promise<void> {
   const width = Math.max(...names.map((name) => name.length));
   for (const name of names) {
     const { licence, digest } = await readSource(join(MODELS, `${name}.json`));
-    const found = await digestOfFile(join(MODELS, `${name}.onnx`), digest);
-    const state = found === undefined ? "not here" : found === digest ? "here" : "here, but with another digest";
+    const actual = await digestOfFile(join(MODELS, `${name}.onnx`), digest);
+    const state = actual === undefined
+      ? "not installed"
+      : actual === digest
+      ? "installed"
+      : "installed, digest differs";
     console.log(`${name.padEnd(width)}  ${licence.padEnd(10)}  ${state}`);
   }
 }
@@ -73,29 +77,29 @@ interface PullFlags {
 
 async function pull(name: string | undefined, flags: PullFlags): Promise<void> {
   if (flags.manifest === undefined && !knownNames().includes(name ?? "")) {
-    const problem = name === undefined ? "which model?" : `there is no model ${JSON.stringify(name)}`;
-    throw new UsageError(`${problem}\nknown: ${knownNames().join(", ")}`);
+    const problem = name === undefined ? "missing model name" : `unknown model ${JSON.stringify(name)}`;
+    throw new UsageError(`${problem}\nknown models: ${knownNames().join(", ")}`);
   }
   const source = await readSource(flags.manifest ?? join(MODELS, `${name}.json`));
   const url = flags.from ?? source.url;
-  if (url === undefined) throw new UsageError(`the manifest of ${source.name} has no url: give one with --from`);
+  if (url === undefined) throw new UsageError(`the manifest of ${source.name} has no url; pass one with --from`);
   if (!/^https?:$/.test(URL.parse(url)?.protocol ?? "")) {
-    throw new UsageError("--from must be an http or https address");
+    throw new UsageError("--from must be an http or https URL");
   }
   const file = `${name ?? source.name}.onnx`;
-  if (basename(file) !== file) throw new UsageError(`${JSON.stringify(file)} is no file name`);
+  if (basename(file) !== file) throw new UsageError(`${JSON.stringify(file)} is not a file name`);
   const path = join(flags.to ?? MODELS, file);
 
-  const found = await digestOfFile(path, source.digest);
-  if (found === source.digest) return console.log(`${path} is there already and right (${found})`);
-  if (found !== undefined) {
-    throw new DownloadError(`${path} is there with the digest ${found}, not ${source.digest}; remove it first`);
+  const actual = await digestOfFile(path, source.digest);
+  if (actual === source.digest) return console.log(`${path} is already up to date (${actual})`);
+  if (actual !== undefined) {
+    throw new DownloadError(`${path} exists with digest ${actual}, not ${source.digest}; remove it first`);
   }
   await Deno.mkdir(dirname(path), { recursive: true });
   const { bytes, resumedAt } = await withBar((onProgress) =>
     download({ url, path, digest: source.digest }, { onProgress })
   );
-  const resumed = resumedAt > 0 ? `, of which ${megabytes(resumedAt)} were here already` : "";
+  const resumed = resumedAt > 0 ? `, of which ${megabytes(resumedAt)} from an earlier download` : "";
   console.log(`${path}: ${megabytes(bytes)}${resumed}, ${source.digest}, ${source.licence}`);
 }
 
@@ -121,7 +125,7 @@ function megabytes(bytes: number): string {
   return `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
-/** A server's and a file's words are not ours: they must not steer the terminal. */
+/** Texts from servers and files are untrusted: they must not control the terminal. */
 function printable(text: string): string {
   return text.replace(/[^\P{C}\n]+/gu, " ").slice(0, 2000);
 }
@@ -141,7 +145,7 @@ async function main(args: string[]): Promise<void> {
   if (rest.length > 0) throw new UsageError(`too many arguments: ${rest.join(" ")}`);
   if (command === "pull") return await pull(name, values);
   if (command === "list" && name === undefined) return await list();
-  throw new UsageError(command === undefined ? "which command?" : `there is no command ${positionals.join(" ")}`);
+  throw new UsageError(command === undefined ? "missing command" : `unknown command ${positionals.join(" ")}`);
 }
 
 if (import.meta.main) {

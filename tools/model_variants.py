@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Makes variants of a prepared model that try to do with less arithmetic, for `deno task bench models` to measure.
+"""Creates variants of a prepared model with less arithmetic, for `deno task bench models` to measure.
 
-    int8        the convolutions named run on 8-bit integers (static QDQ, per channel); all else stays float32
-    factorise   each convolution named becomes one of RANK channels and a 1×1 convolution back to its own number: its
-                outputs' principal components over the images given (Zhang et al., Accelerating Very Deep Convolutional
-                Networks for Classification and Detection, 2015, section 3.1, without the nonlinearity)
-    winograd    each convolution named, 3×3, is done in Winograd's minimal form F(4×4, 3×3) (Lavin and Gray, Fast Algorithms
+    int8        the selected convolutions use 8-bit integers (static QDQ, per channel); everything else stays float32
+    factorise   each selected convolution becomes one with RANK channels, followed by a 1×1 convolution back to the original
+                number of channels: the principal components of its outputs over the given images (Zhang et al., Accelerating
+                Very Deep Convolutional Networks for Classification and Detection, 2015, section 3.1, without the nonlinearity)
+    winograd    each selected 3×3 convolution uses Winograd's minimal algorithm F(4×4, 3×3) (Lavin and Gray, Fast Algorithms
                 for Convolutional Neural Networks, 2016): the same masks with less than half the multiplications
 
-The images calibrate `int8` and `factorise`, each as it is and mirrored; none of them may be among those that the result is
-judged by. The same files in make the same file out, byte for byte. A manifest is written beside it: the prepared model's
-with another name and digest.
+The images calibrate `int8` and `factorise`, each as it is and mirrored. Do not evaluate the result on any of them. The same
+input files always give the same output file, byte for byte. A manifest is written next to it: the manifest of the prepared
+model with another name and digest.
 
     pip install numpy==2.4.6 onnx==1.23.2 onnxruntime==1.32.0 pillow==13.0.0
     python tools/model_variants.py int8 static/model.onnx /tmp/u2netp-int8.onnx --manifest static/model.json \\
@@ -35,12 +35,12 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from prepare_model import describe, read_image, replace, serialise
 
-# The convolutions with the most multiplications: 16 of the 19.8 billion of u2netp, by their names in the upstream export.
+# The convolutions with the most multiplications, by their names in the upstream export: 16 of the 19.8 billion of u2netp.
 HEAVIEST = ("Conv_810", "Conv_942", "Conv_132", "Conv_680", "Conv_812", "Conv_2", "Conv_136")
 
 
 def parts(model: onnx.ModelProto, names: list[str]) -> list[onnx.NodeProto]:
-    """The convolutions with these names, and those that `prepare_model.py` has split them into (`NAME_0`, `NAME_1`)."""
+    """The convolutions with these names, and the parts that `prepare_model.py` splits them into (`NAME_0`, `NAME_1`)."""
     return [
         node
         for node in model.graph.node
@@ -57,8 +57,8 @@ class Tensors(CalibrationDataReader):
 
 
 def int8(model: onnx.ModelProto, names: list[str], tensors: list[np.ndarray]) -> onnx.ModelProto:
-    """Scales by the least and the largest value seen; activations unsigned, weights signed with a scale per channel."""
-    model = onnx.version_converter.convert_version(model, 13)  # the first whose DequantizeLinear knows channels
+    """Scales are from the observed minimum and maximum. Activations are unsigned, weights signed with a scale per channel."""
+    model = onnx.version_converter.convert_version(model, 13)  # the first with DequantizeLinear per channel
     with tempfile.TemporaryDirectory() as folder:
         before, after = Path(folder) / "before.onnx", Path(folder) / "after.onnx"
         onnx.save(model, before)
@@ -76,7 +76,7 @@ def int8(model: onnx.ModelProto, names: list[str], tensors: list[np.ndarray]) ->
 
 
 def run(model: onnx.ModelProto, outputs: list[str], tensor: np.ndarray) -> list[np.ndarray]:
-    """What tensors inside the model hold."""
+    """The values of intermediate tensors."""
     probe = onnx.ModelProto()
     probe.CopyFrom(model)
     replace(probe.graph.output, [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in outputs])
@@ -85,10 +85,10 @@ def run(model: onnx.ModelProto, outputs: list[str], tensor: np.ndarray) -> list[
 
 
 def factorise(model: onnx.ModelProto, names: list[str], tensors: list[np.ndarray], rank: int) -> onnx.ModelProto:
-    """y = Wx + b becomes P(PᵀWx) + b', where P holds the first principal components of y."""
+    """y = Wx + b becomes P(PᵀWx) + b', where the columns of P are the first principal components of y."""
     weights = {weight.name: weight for weight in model.graph.initializer}
     chosen = parts(model, names)
-    # A convolution that was split is one again, as far as its outputs go: their sum is what has few components.
+    # The parts of a split convolution count as one here, because it is the sum of their outputs that has few components.
     totals = {name: [node for node in chosen if node.name == name or node.name[: -len("_0")] == name] for name in names}
     outputs = {}
     for name, nodes in totals.items():
@@ -108,7 +108,7 @@ def factorise(model: onnx.ModelProto, names: list[str], tensors: list[np.ndarray
         mean = total / count
         energy, vectors = np.linalg.eigh(square / count - np.outer(mean, mean))
         basis = vectors[:, ::-1][:, :rank]
-        print(f"  {name}: {rank} of {len(mean)} components hold {energy[::-1][:rank].sum() / energy.sum():.5f} of the variance")
+        print(f"  {name}: {rank} of {len(mean)} components have {energy[::-1][:rank].sum() / energy.sum():.5f} of the variance")
         for node in totals[name]:
             kernel = numpy_helper.to_array(weights[node.input[1]]).astype(np.float64)
             small = np.tensordot(basis.T, kernel, axes=1).astype(np.float32)
@@ -155,8 +155,8 @@ OUTPUT = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0],
 
 
 def winograd(model: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
-    """In standard operators: a strided 6×6 convolution takes tiles of 6×6 to their 36 transforms, one product of matrices for
-    each of those mixes the channels, and a strided transposed convolution makes 4×4 pixels of each 36."""
+    """In standard operators: a strided 6×6 convolution computes the 36 transforms of each 6×6 tile, a matrix product for each
+    transform mixes the channels, and a strided transposed convolution computes 4×4 pixels from each 36."""
     graph = model.graph
     inferred = onnx.shape_inference.infer_shapes(model).graph
     shapes = {
@@ -220,12 +220,12 @@ def drop_unused(model: onnx.ModelProto) -> onnx.ModelProto:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("variant", choices=["int8", "factorise", "winograd"])
-    parser.add_argument("source", type=Path, help="a file that prepare_model.py made")
-    parser.add_argument("target", type=Path, help="where the variant goes, NAME.onnx, with NAME.json beside it")
-    parser.add_argument("images", nargs="*", help="images to calibrate with")
+    parser.add_argument("source", type=Path, help="a file from prepare_model.py")
+    parser.add_argument("target", type=Path, help="the variant, NAME.onnx; NAME.json is written next to it")
+    parser.add_argument("images", nargs="*", help="images for calibration")
     parser.add_argument("--manifest", type=Path, required=True, help="the source's manifest")
-    parser.add_argument("--convolutions", nargs="+", metavar="NAME", default=HEAVIEST, help="as the upstream export names them (the seven heaviest)")
-    parser.add_argument("--rank", type=int, default=32, help="channels in between, of factorise (32)")
+    parser.add_argument("--convolutions", nargs="+", metavar="NAME", default=HEAVIEST, help="names in the upstream export (the seven heaviest)")
+    parser.add_argument("--rank", type=int, default=32, help="number of channels between the two convolutions of factorise (32)")
     args = parser.parse_intermixed_args()
 
     manifest = json.loads(args.manifest.read_text(encoding="utf-8"))
@@ -233,7 +233,7 @@ def main() -> None:
     names = [name for name in args.convolutions if parts(model, [name])]
     print(f"convolutions: {' '.join(names)}")
     if args.variant != "winograd" and not args.images:
-        raise SystemExit(f"{args.variant} needs images to calibrate with")
+        raise SystemExit(f"{args.variant} needs images for calibration")
     tensors = [read_image(path, manifest) for path in args.images]
     tensors += [np.ascontiguousarray(tensor[..., ::-1]) for tensor in tensors]
     if args.variant == "int8":

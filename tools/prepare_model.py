@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
-"""Turns an ONNX export of the U²-Net family into the file that Cutcache serves.
+"""Converts an ONNX export of the U²-Net family to the file that Cutcache serves.
 
-What changes: only the manifest's output stays (the side outputs go), whatever depends on constants alone is computed here
-(the exports carry hundreds of nodes that compute shapes), names of intermediate documentation are dropped, and a
-convolution of joined tensors becomes the sum of their convolutions, since the joined copy is what takes most memory: ONNX
-Runtime's WASM heap ends at 127 instead of 201 MB. What does not: the weights and the arithmetic, but for the order in which
-products are summed, so that a mask stays what it was. That is checked with ONNX Runtime on random inputs and on the images
-given; the largest difference is printed, and one above the tolerance is an error.
+- Only the manifest's output remains; the side outputs are removed.
+- Everything that depends only on constants is computed here: the exports contain hundreds of nodes that compute shapes.
+- Doc strings and metadata are removed.
+- A convolution of concatenated tensors becomes the sum of their convolutions, because the concatenated copy takes the most
+  memory: ONNX Runtime's WASM heap grows to 127 MB instead of 201 MB.
 
-The same file in makes the same file out, byte for byte.
+Weights and arithmetic stay the same except for the order in which products are summed, so masks do not change. This is
+checked with ONNX Runtime on random inputs and on the given images. The largest difference is printed, and a difference above
+the tolerance is an error.
+
+The same input file always gives the same output file, byte for byte.
 
     pip install numpy==2.4.6 onnx==1.23.2 onnxruntime==1.32.0 pillow==13.0.0
     python tools/prepare_model.py u2netp.onnx static/model.onnx --manifest static/model.json tests/fixtures/*.jpg
@@ -30,11 +33,11 @@ import onnxruntime as ort
 
 
 def keep_output(model: onnx.ModelProto, name: str) -> None:
-    """Drops every output but one, and the nodes and weights that nothing needs any more."""
+    """Removes every output but one, and the nodes and weights that are no longer needed."""
     graph = model.graph
     kept = [output for output in graph.output if output.name == name]
     if not kept:
-        raise SystemExit(f"the model has no output {name}, but {[output.name for output in graph.output]}")
+        raise SystemExit(f"the model has no output {name}; its outputs are {[output.name for output in graph.output]}")
     needed = {name}
     nodes = []
     for node in reversed(graph.node):
@@ -42,7 +45,7 @@ def keep_output(model: onnx.ModelProto, name: str) -> None:
             nodes.append(node)
             needed.update(node.input)
     weights = [weight for weight in graph.initializer if weight.name in needed]
-    # Old exports list the weights among the inputs, which keeps a runtime from folding them.
+    # Old exports list the weights among the inputs, which prevents a runtime from folding them.
     inputs = [i for i in graph.input if i.name in needed and i.name not in {weight.name for weight in weights}]
     replace(graph.node, reversed(nodes))
     replace(graph.initializer, weights)
@@ -58,20 +61,20 @@ def replace(field, values) -> None:
 
 
 def fix_shape(model: onnx.ModelProto, width: int, height: int) -> None:
-    """Gives the only input the shape 1×3×height×width: shapes are constants only where the input's is one."""
+    """Gives the only input the fixed shape 1×3×height×width, without which no other shape is constant."""
     (image,) = model.graph.input
     dims = image.type.tensor_type.shape.dim
     for dim, size in zip(dims, (1, 3, height, width), strict=True):
         if dim.HasField("dim_value") and dim.dim_value != size:
-            raise SystemExit(f"the model takes {[d.dim_value for d in dims]}, the manifest says {(1, 3, height, width)}")
+            raise SystemExit(f"the model's input is {[d.dim_value for d in dims]}, but the manifest says {(1, 3, height, width)}")
         dim.dim_value = size
 
 
 def fold(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Computes what depends on constants alone.
+    """Computes everything that depends only on constants.
 
-    ONNX Runtime's basic level does that and stays within standard operators; what its later levels do depends on the
-    machine, and is left to the runtime that serves.
+    ONNX Runtime's basic level does this and uses only standard operators. The higher levels depend on the machine, so they
+    are left to the runtime of the server.
     """
     with tempfile.TemporaryDirectory() as folder:
         folded = Path(folder) / "folded.onnx"
@@ -83,10 +86,10 @@ def fold(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def split_concatenations(model: onnx.ModelProto) -> int:
-    """Replaces conv(concat(a, b)) by conv(a) + conv(b), each with its part of the weights, and returns how often.
+    """Replaces conv(concat(a, b)) with conv(a) + conv(b), each with its part of the weights. Returns the number of times.
 
-    The same products are summed: a convolution adds up over its input's channels. The runtime fuses the addition (and an
-    activation after it) into the last convolution, which then adds to the first one's result in place.
+    The same products are summed, because a convolution sums over its input's channels. The runtime fuses the addition (and
+    an activation after it) into the last convolution, which then adds to the first one's result in place.
     """
     graph = model.graph
     inferred = onnx.shape_inference.infer_shapes(model).graph
@@ -135,7 +138,7 @@ def split_concatenations(model: onnx.ModelProto) -> int:
 
 
 def tidy(model: onnx.ModelProto, original: onnx.ModelProto) -> None:
-    """Undoes what the folding writes down about itself, and names the origin."""
+    """Removes the metadata that folding adds, and restores the origin."""
     used = {node.domain for node in model.graph.node}
     replace(model.opset_import, [opset for opset in model.opset_import if opset.domain in used])
     model.ir_version = original.ir_version
@@ -154,7 +157,7 @@ def serialise(model: onnx.ModelProto) -> bytes:
 
 
 def read_image(path: str, manifest: dict) -> np.ndarray:
-    """As rembg does it: squeezed to the input's size with Lanczos, (x / scale − mean) / std, channels first."""
+    """Reads an image like rembg: resized to the input's size with Lanczos, (x / scale − mean) / std, channels first."""
     from PIL import Image
 
     size = (manifest["input"]["width"], manifest["input"]["height"])
@@ -166,23 +169,23 @@ def read_image(path: str, manifest: dict) -> np.ndarray:
 
 
 def compare(before: bytes, after: bytes, output: str, tensors: dict[str, np.ndarray], tolerance: float) -> None:
-    """Runs both files on the same tensors. The differences are those of the model's output, before any stretching."""
+    """Runs both files on the same tensors, and compares the raw outputs, before any stretching."""
     sessions = [ort.InferenceSession(model, providers=["CPUExecutionProvider"]) for model in (before, after)]
     worst = 0.0
     for name, tensor in tensors.items():
         old, new = (s.run([output], {s.get_inputs()[0].name: tensor})[0] for s in sessions)
         difference = float(np.abs(old - new).max())
         worst = max(worst, difference)
-        print(f"  {name:24} {difference:.3g}{'  (every bit the same)' if old.tobytes() == new.tobytes() else ''}")
+        print(f"  {name:24} {difference:.3g}{'  (identical)' if old.tobytes() == new.tobytes() else ''}")
     print(f"largest difference: {worst:.3g}")
     if not worst <= tolerance:
-        raise SystemExit(f"that is more than {tolerance:g}: the file was not written")
+        raise SystemExit(f"this exceeds the tolerance of {tolerance:g}: the file was not written")
 
 
-def describe(what: str, data: bytes, model: onnx.ModelProto) -> None:
+def describe(name: str, data: bytes, model: onnx.ModelProto) -> None:
     kinds = Counter(node.op_type for node in model.graph.node)
     opset = ", ".join(f"{entry.domain or 'onnx'} {entry.version}" for entry in model.opset_import)
-    print(f"{what}: {len(data):,} bytes, {len(model.graph.node)} nodes, IR {model.ir_version}, opset {opset}")
+    print(f"{name}: {len(data):,} bytes, {len(model.graph.node)} nodes, IR {model.ir_version}, opset {opset}")
     print("  " + ", ".join(f"{kind} {count}" for kind, count in kinds.most_common()))
     print(f"  sha256:{hashlib.sha256(data).hexdigest()}")
 
@@ -190,11 +193,11 @@ def describe(what: str, data: bytes, model: onnx.ModelProto) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, help="the upstream export")
-    parser.add_argument("target", type=Path, help="where the prepared file goes")
-    parser.add_argument("images", nargs="*", help="images to compare the masks of")
+    parser.add_argument("target", type=Path, help="the prepared file")
+    parser.add_argument("images", nargs="*", help="images to compare on")
     parser.add_argument("--manifest", type=Path, required=True, help="the model's manifest (names, size, normalisation)")
-    parser.add_argument("--random", type=int, default=4, metavar="N", help="random inputs to compare on (4)")
-    parser.add_argument("--tolerance", type=float, default=1e-4, help="largest difference allowed (1e-4, a fortieth of a step of 8 bits)")
+    parser.add_argument("--random", type=int, default=4, metavar="N", help="number of random inputs to compare on (4)")
+    parser.add_argument("--tolerance", type=float, default=1e-4, help="the largest difference allowed (1e-4, a fortieth of an 8-bit step)")
     args = parser.parse_intermixed_args()
 
     manifest = json.loads(args.manifest.read_text(encoding="utf-8"))
@@ -208,7 +211,7 @@ def main() -> None:
     keep_output(model, output)
     fix_shape(model, width, height)
     model = fold(model)
-    print(f"split: {split_concatenations(model)} convolutions of joined tensors")
+    print(f"split: {split_concatenations(model)} convolutions of concatenated tensors")
     tidy(model, original)
     after = serialise(model)
     describe("after", after, model)

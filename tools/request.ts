@@ -1,5 +1,5 @@
 /**
- * Sends every image of a folder to a Cutcache server and writes the cutouts to another folder.
+ * Sends every image in a folder to a Cutcache server and writes the cutouts to another folder.
  *
  * @example deno task request --host 127.0.0.1 --port 8000 --in_images_dir photos --out_images_dir cutouts
  */
@@ -14,19 +14,19 @@ import { predict, type PredictDeps, type PredictOptions } from "./request/predic
 
 const USAGE = `Usage: deno task request --in_images_dir DIR --out_images_dir DIR [options]
 
-Sends every image of a folder to a Cutcache server and writes each cutout as a PNG.
+Sends every image in a folder to a Cutcache server and writes each cutout as a PNG.
 
-  --in_images_dir DIR   folder of the images (jpg jpeg png webp gif bmp tif tiff avif)
-  --out_images_dir DIR  folder for the cutouts, created if missing; cutouts of the same name are replaced
+  --in_images_dir DIR   folder with the images (jpg jpeg png webp gif bmp tif tiff avif)
+  --out_images_dir DIR  folder for the cutouts, created if missing; files with the same names are replaced
   --host H              the server's host (127.0.0.1)
   --port P              the server's port (8000)
-  --token T             one of the server's API_TOKENS, where it has any
-  --concurrency N       images sent at the same time (4)
-  --timeout SECONDS     how long one try may take (60)
-  --retries N           how often a 503 or 429 is tried again (4)
+  --token T             one of the server's API_TOKENS, if it requires one
+  --concurrency N       how many images are sent at the same time (4)
+  --timeout SECONDS     how long one attempt may take (60)
+  --retries N           how often a 503 or 429 is retried (4)
   --help                show this text
 
-Exit code: 0 every image succeeded, 1 some failed, 2 wrong usage, 130 stopped by Ctrl-C.`;
+Exit code: 0 if all images succeeded, 1 if some failed, 2 for invalid arguments, 130 after Ctrl-C.`;
 
 /** Options of {@link requestAll}. */
 export interface RequestOptions extends PredictOptions {
@@ -37,35 +37,35 @@ export interface RequestOptions extends PredictOptions {
   concurrency: number;
 }
 
-/** What has happened so far. */
+/** The results so far. */
 export interface Tally {
   ok: number;
   hits: number;
   misses: number;
-  /** Bytes that did not have to be sent, since the server knew the images by their digests. */
+  /** Bytes that did not have to be sent, because the server knew the digests of their images. */
   savedBytes: number;
   failures: { name: string; message: string }[];
 }
 
-/** What {@link requestAll} did. Without `stop`, `ok` and `failures` add up to `files`. */
+/** The result of {@link requestAll}. Without `stop`, `ok` and `failures` add up to `files`. */
 export interface Summary extends Tally {
   files: number;
   elapsedMs: number;
-  /** Undefined when there was no hit. */
+  /** Undefined if there was no hit. */
   medianHitMs?: number;
-  /** Undefined when there was no miss. */
+  /** Undefined if there was no miss. */
   medianMissMs?: number;
 }
 
-/** Dependencies of {@link requestAll}, each with the real thing as its default. */
+/** Dependencies of {@link requestAll}, which by default are the real ones. */
 export interface RequestDeps extends Partial<PredictDeps> {
   /** Called after each image. */
   onProgress?: (tally: Readonly<Tally>) => void;
 }
 
 /**
- * Sends images to the server and writes their cutouts. A failure is counted and does not end the run; an aborted
- * `stop` ends it after the images under way.
+ * Sends images to the server and writes their cutouts. A failure is counted and does not end the run. Aborting `stop`
+ * ends it after the images in progress.
  */
 export async function requestAll(
   images: Image[],
@@ -91,7 +91,7 @@ export async function requestAll(
     tally.misses = latenciesMs.miss.length;
   }
 
-  // All workers draw from the one iterator, so no more than `concurrency` images are ever open.
+  // All workers share one iterator, so no more than `concurrency` images are in memory.
   const queue = images.values();
   async function work() {
     for (const image of queue) {
@@ -138,7 +138,7 @@ const Flags = z.object({
   retries: wholeNumber(0, 1_000).default(4),
 });
 
-/** @returns the options, or undefined when help is asked for */
+/** @returns the options; undefined for `--help`. */
 function parseOptions(args: string[]): RequestOptions | undefined {
   const string = { type: "string" } as const;
   const options = {
@@ -160,7 +160,7 @@ function parseOptions(args: string[]): RequestOptions | undefined {
   return {
     url: server,
     token: flags.token,
-    askByDigest: true,
+    tryDigest: true,
     inDir: flags.in_images_dir,
     outDir: flags.out_images_dir,
     concurrency: flags.concurrency,
@@ -176,14 +176,14 @@ async function openFolders({ inDir, outDir }: RequestOptions) {
   await Deno.mkdir(outDir, { recursive: true }).catch((error: Error) => {
     throw new UsageError(`--out_images_dir cannot be created: ${error.message}`);
   });
-  // `photo.png` and its cutout share a name: in one folder the cutout would replace the photo.
+  // `photo.png` and its cutout have the same name: in the same folder, the cutout would replace the photo.
   if (await Deno.realPath(inDir) === await Deno.realPath(outDir)) {
     throw new UsageError("--in_images_dir and --out_images_dir must be different folders");
   }
   return folder;
 }
 
-/** File names and the server's messages are not ours: they must not steer the terminal or flood it. */
+/** File names and the server's messages are untrusted: they must not control the terminal or flood it. */
 function printable(text: string): string {
   return text.replace(/\p{C}+/gu, " ").slice(0, 300);
 }
@@ -194,19 +194,19 @@ function printSummary(summary: Summary, ignored: string[]) {
   const after = (medianMs?: number) => medianMs === undefined ? "" : `, median ${Math.round(medianMs)} ms`;
   const names = ignored.length > 5 ? [...ignored.slice(0, 5), "…"] : ignored;
   console.log(`files     ${summary.files}`);
-  if (ignored.length > 0) console.log(printable(`ignored   ${ignored.length}, not an image: ${names.join(", ")}`));
+  if (ignored.length > 0) console.log(printable(`ignored   ${ignored.length}, not images: ${names.join(", ")}`));
   if (unsent > 0) console.log(`unsent    ${unsent}`);
   console.log(`ok        ${summary.ok}`);
   console.log(`hits      ${summary.hits}${after(summary.medianHitMs)}`);
   if (summary.savedBytes > 0) {
-    console.log(`saved     ${(summary.savedBytes / 1e6).toFixed(1)} MB not sent, of images that the server knew`);
+    console.log(`saved     ${(summary.savedBytes / 1e6).toFixed(1)} MB not sent, for images that the server knew`);
   }
   console.log(`misses    ${summary.misses}${after(summary.medianMissMs)}`);
   console.log(`failures  ${summary.failures.length}`);
   console.log(`elapsed   ${(summary.elapsedMs / 1000).toFixed(1)} s`);
 }
 
-/** @returns the exit code */
+/** @returns the exit code. */
 async function main(args: string[]): Promise<number> {
   const options = parseOptions(args);
   if (!options) {
@@ -228,8 +228,8 @@ async function main(args: string[]): Promise<number> {
       Deno.exit(130);
     }
     interrupt.abort();
-    // In the bar's own line: bar.stop() puts the cursor back there, so a line below it would be written over.
-    bar.update({ note: "stopping (Ctrl-C again: at once) " });
+    // In the line of the bar: bar.stop() moves the cursor back there and would overwrite a line below it.
+    bar.update({ note: "stopping (press Ctrl-C again to stop at once) " });
   });
 
   bar.start(images.length, 0, { note: "", hits: 0, misses: 0, failures: 0 });

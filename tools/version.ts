@@ -1,6 +1,6 @@
 /**
- * Prints the version, or raises it: in `deno.json`, and in the changelog, whose unreleased changes become those of the
- * new version.
+ * Prints the version, or raises it in `deno.json` and in the changelog, whose unreleased changes become those of the new
+ * version.
  *
  * @example deno task version minor
  */
@@ -10,13 +10,13 @@ import { raise, type Release, release } from "./version/release.ts";
 
 const USAGE = `Usage: deno task version [major|minor|patch|X.Y.Z]
 
-Prints the version; with an argument, raises it in deno.json and dates what CHANGELOG.md has under Unreleased.
-Nothing is committed: the commands for that are printed.
+Prints the version. With an argument, raises it in deno.json and dates the changes under Unreleased in CHANGELOG.md.
+Commits nothing, but prints the commands to commit, tag and push.
 
-  --root DIR   folder of deno.json and CHANGELOG.md (this one)
+  --root DIR   folder of deno.json and CHANGELOG.md (default: this project)
   --help       show this text
 
-Exit code: 0 done, 1 there is nothing to release, 2 wrong usage.`;
+Exit code: 0 done, 1 nothing to release, 2 wrong usage.`;
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
@@ -66,7 +66,7 @@ async function main(args: string[]): Promise<number> {
   await Deno.writeTextFile(files.denoJson, released.denoJson);
   console.log(
     [
-      `${current} → ${version}. After a look at \`git diff\`:`,
+      `${current} → ${version}. Check \`git diff\`, then:`,
       "",
       `  git commit --message "Release ${version}" deno.json CHANGELOG.md`,
       `  git tag --annotate v${version} --message "Cutcache ${version}"`,

@@ -1,9 +1,10 @@
 import type { Logger } from "@logtape/logtape";
 import type { ExecutionContext } from "hono";
+import { messageOf } from "./errors.ts";
 
 /**
- * Work that nobody waits for, such as cache writes: the execution context behind Hono's `c.executionCtx`. Its promises
- * are tracked, their failures logged and counted, and they are awaited before the process ends.
+ * Runs work that no request waits for, such as cache writes. It is the execution context behind Hono's `c.executionCtx`.
+ * Failures are logged and counted, and the process awaits pending work before it ends.
  */
 export class DeferredWork implements ExecutionContext {
   readonly props = {};
@@ -15,28 +16,29 @@ export class DeferredWork implements ExecutionContext {
     this.#logger = logger;
   }
 
+  /** The number of promises that have not settled. */
   get pending(): number {
     return this.#pending.size;
   }
 
+  /** The number of promises that were rejected. */
   get failed(): number {
     return this.#failed;
   }
 
+  /** Tracks `work` without waiting for it. Never throws. */
   waitUntil(work: Promise<unknown>): void {
     const tracked: Promise<void> = work.then(() => {}, (error) => {
       this.#failed++;
-      this.#logger.error("deferred work failed: {error}", {
-        error: error instanceof Error ? error.message : String(error),
-      });
+      this.#logger.error("deferred work failed: {error}", { error: messageOf(error) });
     }).finally(() => this.#pending.delete(tracked));
     this.#pending.add(tracked);
   }
 
-  /** Part of the interface of service workers; there is nothing to pass through to here. */
+  /** Required by the interface of service workers; here it has nothing to do. */
   passThroughOnException(): void {}
 
-  /** Resolves once nothing is pending, work that arrives meanwhile included. */
+  /** Resolves when nothing is pending, including work that is added in the meantime. */
   async settled(): Promise<void> {
     while (this.#pending.size > 0) await Promise.all(this.#pending);
   }

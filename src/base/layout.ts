@@ -10,7 +10,7 @@ export interface Box extends Size {
   readonly top: number;
 }
 
-/** A result's size and the box of the subject in it; a box without pixels if there is no subject. */
+/** A result's size, and the box around the subject in it; without a subject, the box has no pixels. */
 export interface Layout extends Size {
   readonly foreground: Box;
 }

@@ -28,8 +28,10 @@ function textLine(spanIds: LoggingOptions["spanIds"]) {
     timestamp: "time",
     level: "full",
     value: "bare",
-    format: ({ timestamp, level, message, record: { properties: { request_id } } }) => {
-      const ids = Object.entries({ request_id, trace_id: spanIds()?.trace_id }).filter(([, id]) => id !== undefined);
+    format: ({ timestamp, level, message, record: { properties: { request_id, job_id } } }) => {
+      const ids = Object.entries({ request_id, job_id, trace_id: spanIds()?.trace_id }).filter(([, id]) =>
+        id !== undefined
+      );
       return `${timestamp} ${level}${ids.map(([name, id]) => ` ${name}: ${id}`).join("")} ${message}`;
     },
   });

@@ -1,43 +1,49 @@
 import { Redis, type RedisConfigNodejs } from "@upstash/redis";
 import { z } from "zod";
 
-/** The SDK's client with what a server needs of it: each command tried once, within a deadline, by itself. */
-export function connectRedis(
-  { timeoutMs, ...options }: { url: string; token: string; timeoutMs: number } & RedisConfigNodejs,
-): Redis {
+/** A Redis behind the Upstash REST protocol. */
+export interface RedisEndpoint {
+  url: string;
+  token: string;
+  /** How long one HTTP request may take, in milliseconds. */
+  timeoutMs: number;
+}
+
+/** The SDK's client for a server: it sends each command in a request of its own, once, with a deadline. */
+export function connectRedis({ timeoutMs, ...options }: RedisEndpoint & RedisConfigNodejs): Redis {
   return new Redis({
-    // `retry: false` would still try twice.
+    // `retry: false` still tries twice.
     retry: { retries: 0 },
-    // A function: the SDK throws at an abort; with a plain signal it would resolve to the text "Aborted".
+    // A function, because with a plain signal an aborted command does not throw but resolves to the text "Aborted".
     signal: () => AbortSignal.timeout(timeoutMs),
-    // Our values are base64 already, or numbers; the default would wrap them a second time.
+    // Values are numbers or contain base64. The default would encode them once more.
     responseEncoding: false,
     enableTelemetry: false,
-    // It would wait for other commands of the same tick and share one deadline and one failure with them.
+    // Pipelining puts all commands of a tick into one request, with one deadline and one failure.
     enableAutoPipelining: false,
     readYourWrites: false,
     ...options,
   });
 }
 
-/** The SDK's errors quote the whole command, image bytes, scripts and all: what went wrong, without the quotation. */
+/** Removes the command from a message of the SDK, which quotes it in full, with images and scripts. */
 export function withoutCommand(message: string): string {
   return message.replace(/,? command was: [^]*$/, "");
 }
 
-const VALUE_FROM = '{"result":"';
-const VALUE_TO = '"}';
+const VALUE_PREFIX = '{"result":"';
+const VALUE_SUFFIX = '"}';
 
 /**
- * Reads a value by `GET`, once, within a deadline, and resolves to what `parse` makes of the bytes of its text, out of the
- * answer as it came. The SDK makes a string of the answer and another of the value in it, which for some hundred kilobytes
- * is as dear as sending them.
- * @param parse undefined where the text is not what it should be; it is then asked again, in case JSON had escaped it.
- * @returns null where there is no value.
- * @throws {Error} where there is no answer, or it is an error of Redis or of what is in front of it.
+ * Reads a value with one `GET` and parses it straight from the bytes of the response. The SDK makes a string of the
+ * response and another of the value, which for some hundred kilobytes costs as much as the transfer.
+ * @param parse returns undefined if the text is invalid. It is then called once more with the value decoded from JSON,
+ *   because the gateway may have escaped characters.
+ * @returns null if there is no value, undefined if `parse` accepts neither text.
+ * @throws {Error} if there is no answer in time, or Redis or the gateway answers with an error.
  */
 export async function getValue<T>(
-  { url, token, timeoutMs }: { url: string; token: string; timeoutMs: number },
+  { url, token, timeoutMs }: RedisEndpoint,
   key: string,
   parse: (text: Uint8Array<ArrayBuffer>) => T | undefined,
 ): Promise<T | undefined | null> {
@@ -48,7 +54,7 @@ export async function getValue<T>(
     signal: AbortSignal.timeout(timeoutMs),
   });
   const body = await response.bytes();
-  const parsed = response.ok ? parse(body.subarray(VALUE_FROM.length, -VALUE_TO.length)) : undefined;
+  const parsed = response.ok ? parse(body.subarray(VALUE_PREFIX.length, -VALUE_SUFFIX.length)) : undefined;
   if (parsed !== undefined) return parsed;
   const { result, error } = parseAnswer(response.status, body);
   if (error !== undefined) throw new Error(error);

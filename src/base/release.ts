@@ -1,43 +1,40 @@
 import { runInNewContext } from "node:vm";
 
-/** Garbage that is worth a collection, in bytes: what the codec of a picture of 3 megapixels leaves. */
-const COLLECT_AFTER = 24_000_000;
+/** Collect once there is this much garbage, in bytes: the codec of an image of 3 megapixels leaves that much. */
+const COLLECT_AFTER_BYTES = 24_000_000;
 
-/** A picture of 10 megapixels. */
-const COLLECT_NOW = 40_000_000;
+/** An image whose memory is collected before it is copied, in bytes: 10 megapixels. */
+const COLLECT_NOW_BYTES = 40_000_000;
 
-let garbage = 0;
+let garbageBytes = 0;
 let collect: (() => void) | undefined;
 
-/** Gives the memory of a buffer back at once: nobody has any more use for what is in it. */
+/** Frees the memory of a buffer at once. Its contents are gone, for all views of it. */
 export function release({ buffer }: ArrayBufferView<ArrayBuffer>): void {
   if (!buffer.detached) buffer.transfer(0);
 }
 
 /**
- * Counts what cannot be freed, the memories of codecs above all, and has it collected, after the answer, once it is much:
- * V8 lets it lie for long where the rest of the heap is small. A collection takes some 40 ms, so small pictures must not
- * have one each. Where nobody has given V8 the flag `--expose-gc`, that is how it stays.
+ * Counts garbage that {@link release} cannot free, such as the memories of codecs, and collects it after the response once
+ * there is enough: V8 would leave it for long, because the rest of the heap is small. A collection takes some 40 ms, so
+ * not every small image can have one. Does nothing if V8 runs without the flag `--expose-gc`.
  */
 export function collectAfter(bytes: number): void {
-  garbage += bytes;
-  if (garbage < COLLECT_AFTER) return;
-  garbage = 0;
+  garbageBytes += bytes;
+  if (garbageBytes < COLLECT_AFTER_BYTES) return;
+  garbageBytes = 0;
   setTimeout(collector(), 0);
 }
 
-/**
- * As {@link collectAfter}, before it resolves: for a single picture so large that two of its memories are not to exist
- * together.
- */
+/** Collects garbage at once, for an image so large that its decoder's memory and a copy should not exist together. */
 export async function collectNow(bytes: number): Promise<void> {
-  if (bytes < COLLECT_NOW) return;
-  // In a turn of its own: what this one has looked at stays until its end.
+  if (bytes < COLLECT_NOW_BYTES) return;
+  // In a turn of its own: V8 keeps objects that this turn has used until its end.
   await new Promise((resolve) => setTimeout(resolve, 0));
   collector()();
 }
 
 function collector(): () => void {
-  // Of a flag that was given at run time only a new context knows.
+  // If the flag was set at run time, only new contexts have `gc`.
   return collect ??= runInNewContext("globalThis.gc ?? (() => {})") as () => void;
 }

@@ -1,6 +1,6 @@
-import { StoreUnavailableError } from "../base/errors.ts";
 import type { Logger } from "@logtape/logtape";
 import { circuitBreaker, type CircuitBreakerPolicy, CircuitState, ConsecutiveBreaker, handleAll } from "cockatiel";
+import { messageOf, StoreUnavailableError } from "../base/errors.ts";
 import type { ImageId } from "./keys.ts";
 import type { Entry, EntryInfo, EntryOrLease, Store, StoreStats } from "./store.ts";
 
@@ -9,12 +9,12 @@ export interface CircuitBreakerOptions {
   readTimeoutMs: number;
   /** How long a deferred write may take, in milliseconds. */
   writeTimeoutMs: number;
-  /** After a failure the store is left alone this long, in milliseconds, then probed. */
+  /** How long the store is skipped after a failure before it is probed, in milliseconds. */
   breakMs: number;
   logger: Logger;
 }
 
-/** What `/health` tells of a guarded store. `open`: it failed and is being left alone. */
+/** The state of a store behind a circuit breaker, as `/health` reports it. `open`: the store failed and is skipped. */
 export interface StoreHealth {
   readonly health: "ok" | "ng";
   readonly breaker: "closed" | "open" | "half-open";
@@ -25,9 +25,9 @@ export interface StoreHealth {
 type Access = "reads" | "writes";
 
 /**
- * Puts deadlines and circuit breakers before a store that may hang or be gone. Reads and writes break apart: a full or
- * read-only Redis still answers. While a breaker is open no caller waits for the store: the guard itself probes it, and
- * closes the breaker when that goes well.
+ * Adds deadlines and circuit breakers to a store that may hang or be down. Reads and writes have a breaker each, because
+ * a full or read-only Redis can still be read. While a breaker is open no caller waits for the store. A timer probes it,
+ * and closes the breaker when a probe succeeds.
  */
 export class CircuitBreakerStore implements Store {
   readonly name: string;
@@ -47,14 +47,14 @@ export class CircuitBreakerStore implements Store {
     const breaker = (access: Access) => {
       const policy = circuitBreaker(handleAll, { halfOpenAfter: options.breakMs, breaker: new ConsecutiveBreaker(1) });
       policy.onBreak(() => this.#probeLater(access));
-      policy.onReset(() => options.logger.info("{store} {access}: back", { store: this.name, access }));
+      policy.onReset(() => options.logger.info("{store} {access} work again", { store: this.name, access }));
       return policy;
     };
     this.#breakers = { reads: breaker("reads"), writes: breaker("writes") };
-    // A lease is a write that a request waits for. It needs a store that can be read as well.
+    // A request waits for its lease, which is a write. It also needs a store that can be read.
     if (store.getOrLease) {
       this.getOrLease = async (key, milliseconds) => {
-        if (this.#breakers.reads.state !== CircuitState.Closed) throw this.#leftAlone("reads");
+        if (this.#breakers.reads.state !== CircuitState.Closed) throw this.#skipped("reads");
         return await this.#run("writes", options.readTimeoutMs, () => store.getOrLease!(key, milliseconds));
       };
     }
@@ -88,23 +88,23 @@ export class CircuitBreakerStore implements Store {
   }
 
   delete(key: string): Promise<boolean> {
-    return this.#ask(() => this.#store.delete(key));
+    return this.#runAlways(() => this.#store.delete(key));
   }
 
   deleteImage(image: ImageId): Promise<number> {
-    return this.#ask(() => this.#store.deleteImage(image));
+    return this.#runAlways(() => this.#store.deleteImage(image));
   }
 
   clear(): Promise<number> {
-    return this.#ask(() => this.#store.clear());
+    return this.#runAlways(() => this.#store.clear());
   }
 
   list(limit: number): Promise<EntryInfo[]> {
-    return this.#ask(() => this.#store.list(limit));
+    return this.#runAlways(() => this.#store.list(limit));
   }
 
   stats(): Promise<StoreStats> {
-    return this.#ask(() => this.#store.stats());
+    return this.#runAlways(() => this.#store.stats());
   }
 
   close(): void {
@@ -115,20 +115,20 @@ export class CircuitBreakerStore implements Store {
 
   async #run<T>(access: Access, timeoutMs: number, work: () => Promise<T>): Promise<T> {
     const breaker = this.#breakers[access];
-    if (breaker.state !== CircuitState.Closed) throw this.#leftAlone(access);
+    if (breaker.state !== CircuitState.Closed) throw this.#skipped(access);
     try {
       return await breaker.execute(() => deadline(work(), timeoutMs));
     } catch (error) {
-      throw this.#note(access, error);
+      throw this.#failed(access, error);
     }
   }
 
-  /** What an operator asks for: tried whatever the breakers say, and failing in so many words. */
-  async #ask<T>(work: () => Promise<T>): Promise<T> {
+  /** Operators' requests ignore the breakers: they get an answer or the reason why there is none. */
+  async #runAlways<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await deadline(work(), this.#options.writeTimeoutMs);
     } catch (error) {
-      throw new StoreUnavailableError(`${this.name} cannot be asked: ${messageOf(error)}`);
+      throw new StoreUnavailableError(`${this.name} is unavailable: ${messageOf(error)}`);
     }
   }
 
@@ -142,31 +142,31 @@ export class CircuitBreakerStore implements Store {
           deadline(this.#store.probe?.(access) ?? Promise.resolve(), timeoutMs)
         );
       } catch (error) {
-        // The breaker is open again, and has asked for the next probe.
+        // The breaker is open again, and `onBreak` has scheduled the next probe.
         this.#lastError = messageOf(error);
       }
     }, breakMs);
-    // A store that is gone keeps no process alive.
+    // A store that is down must not keep the process alive.
     Deno.unrefTimer(Number(timer));
     this.#probes.set(access, timer);
   }
 
-  #leftAlone(access: Access): StoreUnavailableError {
-    return new StoreUnavailableError(`${this.name} is being left alone: ${access} failed with ${this.#lastError}`);
+  #skipped(access: Access): StoreUnavailableError {
+    return new StoreUnavailableError(`${this.name} is skipped until it recovers: ${access} failed: ${this.#lastError}`);
   }
 
-  #note(access: Access, error: unknown): StoreUnavailableError {
+  #failed(access: Access, error: unknown): StoreUnavailableError {
     this.#lastError = messageOf(error);
     this.#options.logger.warn("{store} {access} failed: {error}", { store: this.name, access, error: this.#lastError });
     return new StoreUnavailableError(`${this.name} ${access} failed: ${this.#lastError}`);
   }
 }
 
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
-/** Settles as `work` does, or rejects once `milliseconds` have passed; `work` itself is not stopped. */
+/**
+ * Settles as `work` does, or rejects after `milliseconds`; `work` is not cancelled. cockatiel's `timeout` policy would
+ * not do: its duration is fixed, it makes an `AbortController` per call although a store cannot be aborted, and it fails
+ * with "Operation timed out after 200ms", which does not say that the store gave no answer.
+ */
 async function deadline<T>(work: Promise<T>, milliseconds: number): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const timeout = new Promise<never>((_, reject) => {

@@ -4,34 +4,36 @@ import type { Layout } from "../base/layout.ts";
 import type { Entry } from "./store.ts";
 
 /*
- * An entry at rest, in bytes (integers big-endian):
+ * The binary format of a stored entry (integers are big-endian):
  *
- *   "CUT3"  uint32 CRC-32 of all that follows  float64 created
- *   6 × uint32 width, height, and the foreground's left, top, width, height; all 0 where there is no layout
+ *   "CUT3"  uint32 CRC-32 of the rest  float64 created
+ *   6 × uint32 width, height, and the foreground's left, top, width, height; all 0 without a layout
  *   uint8 length of content type  content type  uint8 length of etag  etag  bytes
  *
- * And in ASCII, for stores that take text, with one space between two fields:
+ * The ASCII format, for stores that take text, with single spaces between the fields:
  *
- *   "CUT4"  CRC-32 of all that follows, in 8 hexadecimal digits  created
+ *   "CUT4"  CRC-32 of the rest, in 8 hexadecimal digits  created
  *   width, height, and the foreground's left, top, width, height, as above  content type  etag  bytes in base64
  *
- * The base64 is that of the bytes alone, so that JSON can be answered with it as it is.
+ * The base64 covers the file alone, so that a JSON response can contain it unchanged.
  *
- * The checksum makes a truncated, corrupt or foreign value a miss instead of somebody's broken image.
+ * Because of the checksum, a truncated, corrupt or foreign value is a miss and never a broken image.
  */
 const MAGIC = 0x43555433;
+/** Offsets in bytes. The checksum covers everything from `CHECKED_FROM`. */
 const CHECKED_FROM = 8;
 const LAYOUT_FROM = 16;
 const STRINGS_FROM = 40;
 
 const TEXT_MAGIC = "CUT4 ";
+/** In characters: the magic, 8 digits and a space. */
 const TEXT_CHECKED_FROM = 14;
-/** Fields before the base64, the first two not counted. */
+/** The number of fields between the checksum and the base64. */
 const TEXT_FIELDS = 9;
-/** In characters; what all fields but the base64 come to is shorter. */
-const LONGEST_TEXT_HEADER = 1024;
+/** In characters. All fields before the base64 are shorter together. */
+const MAX_TEXT_HEADER = 1024;
 
-/** The bytes under which a durable store keeps `entry`. */
+/** Encodes an entry for a store that takes bytes. */
 export function encodeEntry(entry: Entry): Uint8Array<ArrayBuffer> {
   const encoded = new Uint8Array(encodedLength(entry));
   const view = new DataView(encoded.buffer);
@@ -49,12 +51,12 @@ export function encodeEntry(entry: Entry): Uint8Array<ArrayBuffer> {
   return encoded;
 }
 
-/** How many bytes {@link encodeEntry} makes of an entry; its texts are ASCII (RFC 9110, sections 8.3.1 and 8.8.3). */
+/** In bytes. Content type and etag are ASCII (RFC 9110, sections 8.3.1 and 8.8.3). */
 function encodedLength({ contentType, etag, bytes }: Entry): number {
   return STRINGS_FROM + 1 + contentType.length + 1 + etag.length + bytes.length;
 }
 
-/** The entry that `encodeEntry` made `encoded` of, or undefined where it is not whole or not ours. */
+/** Reverses {@link encodeEntry}; undefined if the value is truncated, corrupt or foreign. */
 export function decodeEntry(encoded: Uint8Array<ArrayBuffer>): Entry | undefined {
   if (encoded.length < STRINGS_FROM + 2) return undefined;
   const view = new DataView(encoded.buffer, encoded.byteOffset, encoded.byteLength);
@@ -72,25 +74,25 @@ export function decodeEntry(encoded: Uint8Array<ArrayBuffer>): Entry | undefined
   return { created, contentType, etag, bytes: encoded.subarray(at), ...(layout && { layout }) };
 }
 
-/** The text under which a durable store keeps `entry`. */
+/** Encodes an entry for a store that takes text. */
 export function encodeEntryAsText(entry: Entry): string {
   const checked = textHeader(entry) + entry.bytes.toBase64();
-  return seal(checked) + checked;
+  return textPrefix(checked) + checked;
 }
 
-/** How many characters {@link encodeEntryAsText} makes of an entry. */
+/** The number of characters that {@link encodeEntryAsText} returns, without encoding the entry. */
 export function encodedTextLength(entry: Entry): number {
   return TEXT_CHECKED_FROM + textHeader(entry).length + Math.ceil(entry.bytes.length / 3) * 4;
 }
 
 /**
- * The entry that `encodeEntryAsText` made `encoded` of, or undefined where it is not whole or not ours. Its file stays in
- * base64 until somebody wants its bytes.
+ * Reverses {@link encodeEntryAsText}; undefined if the value is truncated, corrupt or foreign. The file stays in base64
+ * until its bytes are read.
  * @param encoded ASCII
  */
 export function decodeEntryFromText(encoded: Uint8Array<ArrayBuffer>): Entry | undefined {
-  const start = Buffer.from(encoded.subarray(0, LONGEST_TEXT_HEADER)).toString("latin1");
-  if (!start.startsWith(seal(encoded.subarray(TEXT_CHECKED_FROM)))) return undefined;
+  const start = Buffer.from(encoded.subarray(0, MAX_TEXT_HEADER)).toString("latin1");
+  if (!start.startsWith(textPrefix(encoded.subarray(TEXT_CHECKED_FROM)))) return undefined;
   const fields = start.slice(TEXT_CHECKED_FROM).split(" ", TEXT_FIELDS);
   if (fields.length < TEXT_FIELDS) return undefined;
   const [contentType, etag] = fields.slice(-2);
@@ -102,7 +104,7 @@ export function decodeEntryFromText(encoded: Uint8Array<ArrayBuffer>): Entry | u
   return lazyEntry({ created, contentType, etag, ...(layout && { layout }) }, encoded.subarray(from));
 }
 
-/** An entry with its file in base64, as ASCII, which is let go once it has been decoded. */
+/** An entry whose file is kept in base64, as ASCII, and decoded at the first read of `bytes`, which drops the base64. */
 function lazyEntry(rest: Omit<Entry, "bytes" | "base64">, base64: Uint8Array<ArrayBuffer>): Entry {
   const file: { base64?: Uint8Array<ArrayBuffer>; bytes?: Uint8Array<ArrayBuffer> } = { base64 };
   const entry: Entry = {
@@ -115,12 +117,12 @@ function lazyEntry(rest: Omit<Entry, "bytes" | "base64">, base64: Uint8Array<Arr
       return file.bytes;
     },
   };
-  // Not enumerable: it is no more than another form of `bytes`, and copies of the entry are to do without it.
+  // Not enumerable, because a copy of the entry reads `bytes` and must not keep the base64 as well.
   return Object.defineProperty(entry, "base64", { get: () => file.base64, enumerable: false });
 }
 
-/** What stands before the text that is checked. */
-function seal(checked: Uint8Array | string): string {
+/** The magic and the checksum, which precede the checked text. */
+function textPrefix(checked: Uint8Array | string): string {
   return `${TEXT_MAGIC}${crc32(checked).toString(16).padStart(8, "0")} `;
 }
 

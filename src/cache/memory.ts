@@ -1,55 +1,45 @@
 import { LRUCache } from "lru-cache";
-import { type ImageId, partsOf } from "./keys.ts";
-import type { Entry, EntryInfo, Store, StoreStats } from "./store.ts";
+import { type ImageId, parseKey } from "./keys.ts";
+import type { BoundedStoreOptions, Entry, EntryInfo, Store, StoreStats } from "./store.ts";
 
-/** What an entry costs beside its bytes: its key, the objects around it, the map's slot. An estimate. */
+/** The estimated cost of an entry in addition to its bytes: its key, the objects around it, its slot in the map. */
 const OVERHEAD_BYTES = 512;
 
-export interface MemoryStoreOptions {
-  /** The bound on all entries together, in bytes. */
-  maxBytes: number;
-  /** How long an entry is fresh, in seconds; 0: as long as there is room. */
-  ttlSeconds?: number;
-  /** Whether that time begins anew with each read. */
-  slidingTtl?: boolean;
-  now?: () => number;
-}
-
-/** The in-process tier: a least-recently-used cache bounded by bytes. */
+/** The in-process tier: an LRU cache bounded by bytes. */
 export class MemoryStore implements Store {
   readonly name = "memory";
   readonly #entries: LRUCache<string, Entry>;
 
-  constructor(options: MemoryStoreOptions) {
+  constructor(options: BoundedStoreOptions) {
     const { now } = options;
     this.#entries = new LRUCache({
       maxSize: Math.max(1, options.maxBytes),
       sizeCalculation: (entry) => lengthOf(entry) + OVERHEAD_BYTES,
       ttl: (options.ttlSeconds ?? 0) * 1000,
       updateAgeOnGet: options.slidingTtl ?? false,
-      // What is stale is kept, since it is better than nothing while no other store can be asked.
+      // Stale entries stay: they are better than nothing while the durable store is unavailable.
       noDeleteOnStaleGet: true,
       ...(now && { perf: { now }, ttlResolution: 0 }),
     });
   }
 
-  /** As `get`, at once. */
+  /** Like `get`, synchronously. */
   read(key: string): Entry | undefined {
     return this.#entries.get(key);
   }
 
-  /** As `read`, however old the entry is. */
+  /** Like `read`, but returns stale entries too. */
   readStale(key: string): Entry | undefined {
     return this.#entries.get(key, { allowStale: true });
   }
 
   /**
-   * As `set`, at once.
-   * @param as the key of an entry whose freshness this one is to share, since it was made of it.
+   * Like `set`, synchronously.
+   * @param expiresWith the key of the entry that this one was made from. They expire together.
    */
-  write(key: string, entry: Entry, as?: string): void {
-    const remaining = as === undefined ? Infinity : this.#entries.getRemainingTTL(as);
-    // Stale, or with no time at all to it: 0 would mean for ever.
+  write(key: string, entry: Entry, expiresWith?: string): void {
+    const remaining = expiresWith === undefined ? Infinity : this.#entries.getRemainingTTL(expiresWith);
+    // At least 1 ms, if the other entry is stale or missing: 0 would mean no expiry.
     this.#entries.set(key, entry, Number.isFinite(remaining) ? { ttl: Math.max(1, Math.ceil(remaining)) } : {});
   }
 
@@ -67,7 +57,7 @@ export class MemoryStore implements Store {
   }
 
   deleteImage(image: ImageId): Promise<number> {
-    const keys = [...this.#entries.keys()].filter((key) => partsOf(key)?.image === image);
+    const keys = [...this.#entries.keys()].filter((key) => parseKey(key)?.image === image);
     for (const key of keys) this.#entries.delete(key);
     return Promise.resolve(keys.length);
   }
@@ -94,7 +84,7 @@ export class MemoryStore implements Store {
   }
 }
 
-/** Without decoding what has not been. */
+/** Does not decode base64 that has not been decoded yet. */
 function lengthOf(entry: Entry): number {
   return entry.ready?.length ?? entry.base64?.length ?? entry.bytes.length;
 }

@@ -1,25 +1,18 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { decodeEntry, encodeEntry } from "./entry_codec.ts";
-import { type ImageId, partsOf } from "./keys.ts";
-import type { Entry, EntryInfo, Store, StoreStats } from "./store.ts";
+import { type ImageId, parseKey } from "./keys.ts";
+import type { BoundedStoreOptions, Entry, EntryInfo, Store, StoreStats } from "./store.ts";
 
 const SCHEMA_VERSION = 2;
 
-export interface SqliteStoreOptions {
+export interface SqliteStoreOptions extends BoundedStoreOptions {
   /** The database file, or `:memory:`. */
   path: string;
-  /** The bound on all values together, in bytes; the least recently used go first. */
-  maxBytes: number;
-  /** How long an entry is served, in seconds; 0: as long as there is room. */
-  ttlSeconds?: number;
-  /** Whether that time begins anew with each read. */
-  slidingTtl?: boolean;
-  now?: () => number;
 }
 
 /**
- * The embedded durable tier: one file, no server. Write-ahead logging keeps it whole when the process is killed, and
- * lets several processes on one machine share it (https://www.sqlite.org/wal.html).
+ * The embedded durable tier: one file, no server. With write-ahead logging the file survives a killed process, and
+ * several processes on one machine can share it (https://www.sqlite.org/wal.html).
  */
 export class SqliteStore implements Store {
   readonly name = "sqlite";
@@ -32,11 +25,11 @@ export class SqliteStore implements Store {
   readonly #upsert: StatementSync;
   readonly #touch: StatementSync;
   readonly #remove: StatementSync;
-  /** Keys read since the last write. Recency is written down with the next write, so that a hit writes nothing. */
-  readonly #read = new Map<string, number>();
+  /** When keys were read since the last write. The next write saves these times, so that a hit writes nothing. */
+  readonly #reads = new Map<string, number>();
   #bytes: number;
 
-  /** @throws {Error} where the file is not a database or cannot be written; see {@link openSqliteStore}. */
+  /** @throws {Error} if the file is not a database or cannot be written; see {@link openSqliteStore}. */
   constructor(options: SqliteStoreOptions) {
     this.#maxBytes = options.maxBytes;
     this.#ttlMs = (options.ttlSeconds ?? 0) * 1000;
@@ -74,7 +67,7 @@ export class SqliteStore implements Store {
     if (row === undefined) return Promise.resolve(undefined);
     const entry = decodeEntry(row.value);
     if (entry === undefined) this.#removeRow(key);
-    else this.#read.set(key, now);
+    else this.#reads.set(key, now);
     return Promise.resolve(entry);
   }
 
@@ -83,14 +76,14 @@ export class SqliteStore implements Store {
     const value = encodeEntry(entry);
     const expires = this.#ttlMs > 0 ? now + this.#ttlMs : null;
     this.#transaction(() => {
-      this.#noteReads();
+      this.#saveReads();
       this.#removeRow(key);
-      const image = partsOf(key)?.image ?? null;
+      const image = parseKey(key)?.image ?? null;
       this.#upsert.run(key, value, entry.contentType, entry.bytes.length, entry.created, expires, now, image);
       this.#bytes += entry.bytes.length;
       if (this.#bytes > this.#maxBytes) this.#evict(now);
     });
-    // SQLite has its copy. This one would wait long for a collection.
+    // SQLite has its own copy. This one would wait long for garbage collection.
     value.buffer.transfer(0);
     return Promise.resolve();
   }
@@ -120,16 +113,16 @@ export class SqliteStore implements Store {
     return Promise.resolve({ ...this.#db.prepare(sql).get() } as unknown as StoreStats);
   }
 
-  probe(what: "reads" | "writes"): Promise<void> {
+  probe(access: "reads" | "writes"): Promise<void> {
     this.#db.prepare("SELECT key FROM entries LIMIT 1").get();
-    if (what === "writes") this.#transaction(() => this.#noteReads());
+    if (access === "writes") this.#transaction(() => this.#saveReads());
     return Promise.resolve();
   }
 
   close(): void {
     try {
-      this.#noteReads();
-    } catch { /* full or read-only: only the order of use is lost */ }
+      this.#saveReads();
+    } catch { /* The disk is full or read-only: only the order of use is lost. */ }
     this.#db.close();
   }
 
@@ -139,23 +132,23 @@ export class SqliteStore implements Store {
     return Number(changes);
   }
 
-  #noteReads(): void {
+  #saveReads(): void {
     const slides = this.#slidingTtl && this.#ttlMs > 0;
-    for (const [key, at] of this.#read) this.#touch.run(at, slides ? at + this.#ttlMs : null, key);
-    this.#read.clear();
+    for (const [key, at] of this.#reads) this.#touch.run(at, slides ? at + this.#ttlMs : null, key);
+    this.#reads.clear();
   }
 
   #removeRow(key: string): boolean {
-    this.#read.delete(key);
+    this.#reads.delete(key);
     const row = this.#remove.get(key) as { bytes: number } | undefined;
     if (row !== undefined) this.#bytes -= row.bytes;
     return row !== undefined;
   }
 
-  /** Frees a tenth more than needed, so that a full cache does not evict at every write. */
+  /** Frees a tenth more than necessary, so that a full cache does not evict with every write. */
   #evict(now: number): void {
     this.#db.prepare("DELETE FROM entries WHERE expires <= ?").run(now);
-    // Other processes may share the file: count anew instead of trusting this process's sum.
+    // Other processes may share the file, so this process's sum may be wrong.
     this.#bytes = this.#total();
     const target = this.#maxBytes * 0.9;
     if (this.#bytes <= this.#maxBytes) return;
@@ -184,23 +177,24 @@ export class SqliteStore implements Store {
 }
 
 /**
- * Opens the store, putting a file that is no (or a damaged) database aside under `PATH.damaged`: it is only a cache, and
- * a service that will not start for it helps nobody.
- * @param onDamaged told where the old file went.
+ * Opens the store. If the file is damaged or not a database, renames it to `PATH.damaged` and starts an empty one: a lost
+ * cache must not keep the service from starting.
+ * @param onDamaged receives the new path of the old file.
+ * @throws {Error} if the file cannot be opened or written for another reason.
  */
-export function openSqliteStore(options: SqliteStoreOptions, onDamaged: (asidePath: string) => void): SqliteStore {
+export function openSqliteStore(options: SqliteStoreOptions, onDamaged: (damagedPath: string) => void): SqliteStore {
   try {
     return new SqliteStore(options);
   } catch (error) {
     if (!/not a database|malformed|corrupt/i.test(String(error))) throw error;
-    const aside = `${options.path}.damaged`;
-    Deno.renameSync(options.path, aside);
+    const damaged = `${options.path}.damaged`;
+    Deno.renameSync(options.path, damaged);
     for (const suffix of ["-wal", "-shm"]) {
       try {
         Deno.removeSync(options.path + suffix);
-      } catch { /* was not there */ }
+      } catch { /* There was none. */ }
     }
-    onDamaged(aside);
+    onDamaged(damaged);
     return new SqliteStore(options);
   }
 }

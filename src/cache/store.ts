@@ -1,30 +1,33 @@
 import type { Layout } from "../base/layout.ts";
 import type { ImageId } from "./keys.ts";
 
-/** A cached value. */
+/** A cached file with its metadata. */
 export interface Entry {
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** The bytes in base64, as ASCII, where that is how they came and nobody has wanted `bytes` yet. */
+  /** The bytes in base64, as ASCII, if the store returned them so and `bytes` has not been read yet. */
   readonly base64?: Uint8Array<ArrayBuffer>;
-  /** Of what memory holds ready to be sent: all of it, and `bytes` are none. */
+  /** A response that only memory holds, ready to send. It has the whole body, and `bytes` is empty. */
   readonly ready?: ReadyBody;
   readonly contentType: string;
   /** In milliseconds since the epoch. */
   readonly created: number;
   /** Changes with the bytes: the opaque part of a strong validator (RFC 9110, section 8.8.3), without its quotes. */
   readonly etag: string;
-  /** Of a result; a mask has none. */
+  /** Results have a layout, masks have none. */
   readonly layout?: Layout;
 }
 
-/** A body that many answers share: clones of `response`, which is never sent itself. A new response would copy it. */
+/**
+ * A body that many responses share: each sends a clone of `response`, which is never sent itself. A new `Response` would
+ * copy the body.
+ */
 export interface ReadyBody {
   readonly response: Response;
   /** In bytes. */
   readonly length: number;
 }
 
-/** What `list` tells of an entry without reading its bytes; `bytes` is the value's size. */
+/** What `list` returns for an entry without reading its bytes; `bytes` is the file's size. */
 export interface EntryInfo {
   readonly key: string;
   readonly contentType: string;
@@ -34,41 +37,56 @@ export interface EntryInfo {
 
 export interface StoreStats {
   readonly entries: number;
-  /** Of all values together; undefined where the store cannot tell without reading them all. */
+  /** The size of all entries; undefined if the store would have to read them all. */
   readonly bytes?: number;
 }
 
-/** The right to make one entry, which no other process has at the same time. */
+/** The right to make one entry. At most one process holds it at a time. */
 export interface Lease {
-  /** Lets others have it. It is renewed until then, and ends by itself with its process. */
+  /** Lets others take it. Until then it is renewed; if its process dies, it expires. */
   release(): Promise<void>;
 }
 
-/** The entry; or the lease to make it, where there is none; or neither, where another process is making it. */
+/** For stores without leases: everyone may make the entry, and there is nothing to release. */
+export const NO_LEASE: Lease = { release: () => Promise.resolve() };
+
+/** The entry; or the lease to make it, if there is no entry; or neither, while another process is making it. */
 export type EntryOrLease = { readonly entry: Entry } | { readonly lease: Lease } | undefined;
 
+/** Options of the stores that this process bounds by size. */
+export interface BoundedStoreOptions {
+  /** The maximum size of all entries together, in bytes. The least recently used are removed first. */
+  maxBytes: number;
+  /** How long an entry is fresh, in seconds; 0 (the default): as long as there is room. */
+  ttlSeconds?: number;
+  /** Whether a read restarts that time. Default: false. */
+  slidingTtl?: boolean;
+  /** The clock, in milliseconds; for tests. */
+  now?: () => number;
+}
+
 /**
- * One place to keep entries under content keys. A store may forget an entry at any time; it never answers with another
- * key's value or with a part of one.
+ * Keeps entries under content keys. A store may forget an entry at any time. It never returns another key's value or
+ * part of a value.
  */
 export interface Store {
-  /** The name that logs, `/health` and `Cache-Status` use: `memory`, `sqlite`, `redis`. */
+  /** The name in logs, `/health` and `Cache-Status`: `memory`, `sqlite`, `redis`. */
   readonly name: string;
   get(key: string): Promise<Entry | undefined>;
   set(key: string, entry: Entry): Promise<void>;
   /** Resolves to whether there was such an entry. */
   delete(key: string): Promise<boolean>;
-  /** Deletes all that was made of an image, and resolves to how many entries that were. */
+  /** Deletes all entries of an image; resolves to their number. */
   deleteImage(image: ImageId): Promise<number>;
-  /** Deletes everything of ours, and resolves to how many entries that were. */
+  /** Deletes everything that Cutcache has stored; resolves to the number of entries. */
   clear(): Promise<number>;
   /** At most `limit` entries, newest first. */
   list(limit: number): Promise<EntryInfo[]>;
   stats(): Promise<StoreStats>;
-  /** Reads, or takes a lease of `milliseconds`, in one go. Stores that one process has for itself need none. */
+  /** Reads the entry or takes a lease of `milliseconds`, atomically. Stores that only one process uses need no leases. */
   getOrLease?(key: string, milliseconds: number): Promise<EntryOrLease>;
-  /** Rejects where the store cannot be read or written at all, as far as that can be told without an entry. */
-  probe?(what: "reads" | "writes"): Promise<void>;
-  /** Releases files and sockets; the store is not used afterwards. */
+  /** Rejects if the store as a whole cannot be read or written, as far as it can tell without an entry. */
+  probe?(access: "reads" | "writes"): Promise<void>;
+  /** Releases files and sockets. The store must not be used afterwards. */
   close?(): void;
 }

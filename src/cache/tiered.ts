@@ -1,7 +1,7 @@
 import { StoreUnavailableError } from "../base/errors.ts";
 import type { ImageId } from "./keys.ts";
 import type { MemoryStore } from "./memory.ts";
-import type { Entry, EntryInfo, EntryOrLease, Store, StoreStats } from "./store.ts";
+import { type Entry, type EntryInfo, type EntryOrLease, NO_LEASE, type Store, type StoreStats } from "./store.ts";
 
 /** An entry and the name of the tier that had it. */
 export interface CacheHit {
@@ -9,18 +9,18 @@ export interface CacheHit {
   readonly tier: string;
 }
 
-/** Which tiers a read asks. `durable`: not memory, which may hold what was deleted elsewhere a moment ago. */
+/** Which tiers a read may use. `durable` skips memory, which may still hold what another process has just deleted. */
 export type ReadScope = "all" | "durable";
 
 /**
- * The memory tier in front of a durable one; either may be all there is. What memory has held for its time to live is
- * asked for again, and served as it is where the durable tier cannot be asked.
+ * The memory tier in front of an optional durable one. When an entry in memory has reached its time to live, the durable
+ * tier is asked again. If that is unavailable, memory serves the stale entry.
  */
 export class TieredStore implements Store {
   readonly name: string;
   /** The names of the tiers, in the order in which they are asked. */
   readonly tiers: readonly string[];
-  /** The first tier, for what only this process needs. */
+  /** The first tier, for entries that only this process needs. */
   readonly memory: MemoryStore;
   readonly #durable: Store | undefined;
 
@@ -31,25 +31,25 @@ export class TieredStore implements Store {
     this.#durable = durable;
   }
 
-  /** Asks memory, then the durable tier, whose answer memory keeps. */
-  async find(key: string, reach: ReadScope = "all"): Promise<CacheHit | undefined> {
-    if (this.#durable === undefined) return this.#near(this.memory.read(key));
-    const near = reach === "all" ? this.memory.read(key) : undefined;
-    if (near !== undefined) return this.#near(near);
-    let far: Entry | undefined;
+  /** Asks memory, then the durable tier. Memory keeps what that returns. */
+  async find(key: string, scope: ReadScope = "all"): Promise<CacheHit | undefined> {
+    if (this.#durable === undefined) return this.#memoryHit(this.memory.read(key));
+    const fresh = scope === "all" ? this.memory.read(key) : undefined;
+    if (fresh !== undefined) return this.#memoryHit(fresh);
+    let entry: Entry | undefined;
     try {
-      far = await this.#durable.get(key);
+      entry = await this.#durable.get(key);
     } catch (error) {
       if (!(error instanceof StoreUnavailableError)) throw error;
-      return this.#near(this.memory.readStale(key));
+      return this.#memoryHit(this.memory.readStale(key));
     }
-    if (far === undefined) {
-      // Deleted by another process. What is fresh may be on its way there.
+    if (entry === undefined) {
+      // Another process has deleted it. A fresh entry stays: its durable write may still be under way.
       if (this.memory.read(key) === undefined) await this.memory.delete(key);
       return undefined;
     }
-    this.memory.write(key, far);
-    return { entry: far, tier: this.#durable.name };
+    this.memory.write(key, entry);
+    return { entry, tier: this.#durable.name };
   }
 
   async get(key: string): Promise<Entry | undefined> {
@@ -57,12 +57,12 @@ export class TieredStore implements Store {
   }
 
   /**
-   * The entry, or the lease to make it, or neither while another process makes it. A tier without leases, or one that
-   * cannot be asked, lets everybody make it.
+   * The entry, or the lease to make it, or neither while another process makes it. If the durable tier has no leases or
+   * is unavailable, everyone may make the entry.
    */
   async getOrLease(key: string, milliseconds: number): Promise<EntryOrLease> {
-    const near = this.memory.read(key);
-    if (near !== undefined) return { entry: near };
+    const fresh = this.memory.read(key);
+    if (fresh !== undefined) return { entry: fresh };
     try {
       const answer = await this.#durable?.getOrLease?.(key, milliseconds);
       if (this.#durable?.getOrLease) return answer;
@@ -74,8 +74,8 @@ export class TieredStore implements Store {
   }
 
   /**
-   * Memory has the entry when this returns its promise; the durable tier's write begins on a later turn of the event
-   * loop, so that encoding and disk do not come before the response that is about to be sent.
+   * Memory has the entry as soon as this returns its promise. The durable write begins on a later turn of the event loop,
+   * so that encoding and disk do not delay the response that is about to be sent.
    */
   async set(key: string, entry: Entry): Promise<void> {
     this.memory.write(key, entry);
@@ -89,17 +89,17 @@ export class TieredStore implements Store {
     return deleted.includes(true);
   }
 
-  /** Counts what the durable tier had, since memory has not everything, and some of it in other forms too. */
+  /** Counts the durable tier's entries: memory lacks some of them and has others in several representations. */
   async deleteImage(image: ImageId): Promise<number> {
-    const far = await this.#durable?.deleteImage(image);
-    const near = await this.memory.deleteImage(image);
-    return far ?? near;
+    const inDurable = await this.#durable?.deleteImage(image);
+    const inMemory = await this.memory.deleteImage(image);
+    return inDurable ?? inMemory;
   }
 
   async clear(): Promise<number> {
-    const far = await this.#durable?.clear();
-    const near = await this.memory.clear();
-    return far ?? near;
+    const inDurable = await this.#durable?.clear();
+    const inMemory = await this.memory.clear();
+    return inDurable ?? inMemory;
   }
 
   list(limit: number): Promise<EntryInfo[]> {
@@ -110,7 +110,7 @@ export class TieredStore implements Store {
     return (this.#durable ?? this.memory).stats();
   }
 
-  /** What each tier holds, by its name; a message where it cannot be asked. */
+  /** The stats of each tier by its name, or the error if a tier is unavailable. */
   async statsByTier(): Promise<Record<string, StoreStats | { error: string }>> {
     const tiers = [this.memory, this.#durable].filter((tier) => tier !== undefined);
     const stats = await Promise.all(tiers.map(async (tier) => {
@@ -128,9 +128,7 @@ export class TieredStore implements Store {
     this.#durable?.close?.();
   }
 
-  #near(entry: Entry | undefined): CacheHit | undefined {
+  #memoryHit(entry: Entry | undefined): CacheHit | undefined {
     return entry && { entry, tier: this.memory.name };
   }
 }
-
-const NO_LEASE = { release: () => Promise.resolve() };

@@ -1,29 +1,55 @@
 interface Flight<T> {
   readonly work: Promise<T>;
   readonly abandon: AbortController;
-  /** How many still wait for it. */
+  /** How many callers still wait for it. */
   waiting: number;
 }
 
+export interface Joined<T> {
+  readonly value: T;
+  /** Whether the work was done for this caller; false if it joined another caller's. */
+  readonly leads: boolean;
+}
+
+export interface SingleFlightOptions {
+  /** Whether a failure concerns the leader alone. The next caller in line then leads; by default all callers fail. */
+  concernsLeaderOnly?: (error: unknown) => boolean;
+}
+
 /**
- * Runs work once for all who ask for the same key while it is under way. Work that nobody waits for any more is told so
- * through its signal, and not joined again.
+ * Runs work once for all callers that ask for the same key while it runs. When the last caller leaves, the work's signal
+ * is aborted and no later caller joins it.
  */
 export class SingleFlight<T> {
   readonly #flights = new Map<string, Flight<T>>();
+  readonly #concernsLeaderOnly: (error: unknown) => boolean;
 
-  /** Whether there is work under way for `key`. */
+  constructor({ concernsLeaderOnly = () => false }: SingleFlightOptions = {}) {
+    this.#concernsLeaderOnly = concernsLeaderOnly;
+  }
+
+  /** Whether work for `key` is running. */
   has(key: string): boolean {
     return this.#flights.has(key);
   }
 
   /**
-   * Joins the work under way for `key`, or starts it. A failure is shared too, and forgotten once it has settled.
-   * @param signal takes this caller out of those who wait; its promise then rejects with the signal's reason.
+   * Joins the work running for `key`, or starts it. All callers share a failure, and the next caller starts again.
+   * @param signal makes this caller leave: the returned promise rejects with the signal's reason.
    */
-  async run(key: string, work: (signal: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
+  async join(key: string, work: (signal: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<Joined<T>> {
     signal?.throwIfAborted();
-    const flight = this.#flights.get(key) ?? this.#start(key, work);
+    const running = this.#flights.get(key);
+    const leads = running === undefined;
+    try {
+      return { value: await this.#wait(key, running ?? this.#start(key, work), signal), leads };
+    } catch (error) {
+      if (leads || signal?.aborted || !this.#concernsLeaderOnly(error)) throw error;
+      return await this.join(key, work, signal);
+    }
+  }
+
+  async #wait(key: string, flight: Flight<T>, signal: AbortSignal | undefined): Promise<T> {
     flight.waiting++;
     const { promise: gone, reject } = Promise.withResolvers<never>();
     const leave = () => {

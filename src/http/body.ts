@@ -2,28 +2,21 @@ import { HttpError } from "./errors.ts";
 import { joinChunks } from "./join_chunks.ts";
 
 export interface BodyLimits {
-  /** The most bytes of one body. */
+  /** The largest body, in bytes. */
   maxBytes: number;
-  /** The most bytes of all bodies together whose requests have not been answered. */
+  /** The largest total size of the bodies of all pending requests, in bytes. */
   maxPendingBytes: number;
   /** How long a body may take to arrive, in milliseconds. */
   timeoutMs: number;
 }
 
-/** What a request has of its body. */
-interface Account {
-  bytes: number;
-  /** Set once the request has been answered without waiting for the rest. */
-  refusal?: HttpError;
-}
-
-/** When to come again where too much is under way, in seconds: a few images' worth. */
+/** `Retry-After` when too many bytes are pending, in seconds: about the time that a few images take. */
 const RETRY_AFTER_SECONDS = 5;
 
-/** Up to here, in bytes, the runtime's own reading is quicker, and what it holds twice for a moment does not matter. */
-const SMALL = 1_048_576;
+/** In bytes. Up to this size the runtime reads faster than this code, and the extra copy it holds does not matter. */
+const SMALL_BODY_BYTES = 1_048_576;
 
-/** Reads request bodies, and bounds what they take in memory together while their requests wait for a worker. */
+/** Reads request bodies, and limits the memory that all of them take while their requests wait for a worker. */
 export class BodyReader {
   readonly #limits: BodyLimits;
   #pendingBytes = 0;
@@ -32,91 +25,135 @@ export class BodyReader {
     this.#limits = limits;
   }
 
-  /** Received bytes of the requests under way. */
+  /** The sum of all bodies and reservations that have not been disposed of, in bytes. */
   get pendingBytes(): number {
     return this.#pendingBytes;
   }
 
   /**
-   * Reads a body and works on what `parse` makes of it. The body itself is let go before `work` begins; its bytes count
-   * as pending until `work` has ended.
+   * Reads a body. Its bytes count as pending until it is disposed of.
    * @throws {HttpError} 400 `incomplete_body`, 408 `body_timeout`, 413 `body_too_large`, 503 `too_much_pending`.
    */
-  async take<Parsed, Result>(
-    request: Request,
-    parse: (body: Uint8Array<ArrayBuffer>) => Parsed | Promise<Parsed>,
-    work: (parsed: Parsed) => Promise<Result>,
-  ): Promise<Result> {
-    const account: Account = { bytes: 0 };
+  async read(request: Request): Promise<RequestBody> {
+    const reservation = this.#reservation();
     try {
-      return await work(await this.#readInTime(request, account).then(parse));
-    } finally {
-      this.#pendingBytes -= account.bytes;
+      return new RequestBody(await this.#readInTime(request, reservation), reservation);
+    } catch (error) {
+      reservation[Symbol.dispose]();
+      throw error;
     }
   }
 
   /**
-   * Counts bytes that came otherwise than as a body, such as those of a fetched image, as pending until `work` has ended.
+   * Counts bytes that did not come as a body, such as those of a fetched image, as pending until it is disposed of.
    * @throws {HttpError} 503 `too_much_pending`.
    */
-  async hold<Result>(bytes: number, work: () => Promise<Result>): Promise<Result> {
-    const account: Account = { bytes: 0 };
+  reserve(bytes: number): Disposable {
+    const reservation = this.#reservation();
     try {
-      this.#count(account, bytes);
-      return await work();
-    } finally {
-      this.#pendingBytes -= account.bytes;
+      reservation.add(bytes);
+      return reservation;
+    } catch (error) {
+      reservation[Symbol.dispose]();
+      throw error;
     }
   }
 
-  async #readInTime(request: Request, account: Account): Promise<Uint8Array<ArrayBuffer>> {
+  #reservation(): Reservation {
+    return new Reservation((bytes) => {
+      this.#pendingBytes += bytes;
+      return this.#pendingBytes <= this.#limits.maxPendingBytes;
+    });
+  }
+
+  async #readInTime(request: Request, reservation: Reservation): Promise<Uint8Array<ArrayBuffer>> {
     const { timeoutMs } = this.#limits;
     const late = Promise.withResolvers<never>();
     const timer = setTimeout(() => {
-      const message = `the body has not arrived within ${timeoutMs} ms`;
-      account.refusal = new HttpError(408, "body_timeout", message);
-      late.reject(account.refusal);
+      late.reject(new HttpError(408, "body_timeout", `the body did not arrive within ${timeoutMs} ms`));
     }, timeoutMs);
     try {
-      return await Promise.race([this.#read(request, account), late.promise]);
+      return await Promise.race([this.#read(request, reservation), late.promise]);
     } catch (error) {
       if (error instanceof HttpError) throw error;
-      // The connection ended, or what came over it was no body (RFC 9112, section 7.1).
-      throw new HttpError(400, "incomplete_body", "the body ended before its end");
+      // The connection ended, or the chunks were malformed (RFC 9112, section 7.1).
+      throw new HttpError(400, "incomplete_body", "the connection ended before the body was complete");
     } finally {
       clearTimeout(timer);
     }
   }
 
-  /** A large one is joined here: `arrayBuffer()` has it in memory twice and more. */
-  async #read(request: Request, account: Account): Promise<Uint8Array<ArrayBuffer>> {
+  /** Reads a large body into one buffer: `arrayBuffer()` holds more than two copies of it. */
+  async #read(request: Request, reservation: Reservation): Promise<Uint8Array<ArrayBuffer>> {
+    const { maxBytes } = this.#limits;
     const declared = Number(request.headers.get("Content-Length") ?? NaN);
-    if (declared > this.#limits.maxBytes) throw this.#tooLarge();
-    if (declared <= Math.min(SMALL, this.#limits.maxBytes)) {
+    if (declared > maxBytes) throw this.#tooLarge();
+    if (declared <= Math.min(SMALL_BODY_BYTES, maxBytes)) {
       const body = new Uint8Array(await request.arrayBuffer());
-      this.#count(account, body.length);
+      reservation.add(body.length);
       return body;
     }
-    // Not cancelled where it is refused: what has not been read of it is read all the same before the answer is sent.
+    // Not cancelled when refused: the rest of the body is read before the error is sent (see unread_body.ts).
     const chunks = request.body?.values({ preventCancel: true }) ?? [];
     return await joinChunks(chunks, declared, (bytes, total) => {
-      if (total > this.#limits.maxBytes) throw this.#tooLarge();
-      this.#count(account, bytes);
-    });
-  }
-
-  #count(account: Account, bytes: number): void {
-    if (account.refusal) throw account.refusal;
-    account.bytes += bytes;
-    this.#pendingBytes += bytes;
-    if (this.#pendingBytes <= this.#limits.maxPendingBytes) return;
-    throw new HttpError(503, "too_much_pending", "too many bytes of other requests wait to be worked on", {
-      "Retry-After": `${RETRY_AFTER_SECONDS}`,
+      if (total > maxBytes) throw this.#tooLarge();
+      reservation.add(bytes);
     });
   }
 
   #tooLarge(): HttpError {
-    const { maxBytes } = this.#limits;
-    return new HttpError(413, "body_too_large", `the body is larger than ${maxBytes} bytes, the most that is taken`);
+    return new HttpError(413, "body_too_large", `the body is larger than the limit of ${this.#limits.maxBytes} bytes`);
+  }
+}
+
+/** The body of one request. */
+export class RequestBody implements Disposable {
+  #bytes?: Uint8Array<ArrayBuffer>;
+  readonly #reservation: Disposable;
+
+  constructor(bytes: Uint8Array<ArrayBuffer>, reservation: Disposable) {
+    this.#bytes = bytes;
+    this.#reservation = reservation;
+  }
+
+  /** Hands over the bytes, once, so that they can be collected before the request ends, as soon as the caller drops them. */
+  take(): Uint8Array<ArrayBuffer> {
+    const bytes = this.#bytes;
+    if (bytes === undefined) throw new Error("the body has been taken already");
+    this.#bytes = undefined;
+    return bytes;
+  }
+
+  [Symbol.dispose](): void {
+    this.#bytes = undefined;
+    this.#reservation[Symbol.dispose]();
+  }
+}
+
+/** A share of the bytes that may be pending. */
+class Reservation implements Disposable {
+  readonly #count: (bytes: number) => boolean;
+  #bytes = 0;
+  #disposed = false;
+
+  /** @param count adds to the sum of all reservations, and returns whether that is within the limit. */
+  constructor(count: (bytes: number) => boolean) {
+    this.#count = count;
+  }
+
+  add(bytes: number): void {
+    // The request was answered without waiting for the rest of its body.
+    if (this.#disposed) throw new HttpError(408, "body_timeout", "the request has been answered");
+    this.#bytes += bytes;
+    if (this.#count(bytes)) return;
+    throw new HttpError(503, "too_much_pending", "too many uploads are pending", {
+      "Retry-After": `${RETRY_AFTER_SECONDS}`,
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#disposed = true;
+    this.#count(-this.#bytes);
+    this.#bytes = 0;
   }
 }

@@ -1,13 +1,13 @@
 import type { MiddlewareHandler } from "hono";
 import { cors } from "hono/cors";
-import type { AppEnv } from "../routes/shared/context.ts";
+import type { HttpEnv } from "./response_headers.ts";
 
 /*
- * What browsers are told. Headers of a response that exists are changed in place: Hono's `c.header()` would make a stream
- * of its body, which halves the speed of memory hits; so does its `cors()`, which is left the preflights.
+ * Headers for browsers. Those of a finished response are changed in place: Hono's `c.header()` would turn its body into a
+ * stream, which halves the speed of memory hits. Its `cors()` does so too, so it handles preflights only.
  */
 
-/** What scripts of other origins may read beside the fields that they always may. */
+/** Fields that scripts from other origins may read, in addition to those that are always readable. */
 const EXPOSED = [
   "Age",
   "Cache-Status",
@@ -21,7 +21,7 @@ const EXPOSED = [
   "Retry-After",
   "Server-Timing",
   "X-Request-Id",
-  // remove.bg's.
+  // Fields of remove.bg's API.
   "X-Credits-Charged",
   "X-Foreground-Height",
   "X-Foreground-Left",
@@ -32,11 +32,14 @@ const EXPOSED = [
   "X-Width",
 ];
 
-/** How long a preflight is remembered, in seconds: the most that Chromium takes. */
+/** How long a preflight is cached, in seconds: Chromium's maximum. */
 const PREFLIGHT_SECONDS = 7200;
 
-/** Lets pages of these origins ask (the Fetch standard's CORS protocol); with `*`, of all. Cookies have no meaning here. */
-export function crossOrigin(origins: readonly string[]): MiddlewareHandler<AppEnv> {
+/**
+ * Allows pages from these origins to call the API (CORS protocol of the Fetch standard); `*` allows all. Cookies are not
+ * used.
+ */
+export function crossOrigin(origins: readonly string[]): MiddlewareHandler<HttpEnv> {
   const all = origins.includes("*");
   const exposed = EXPOSED.join(", ");
   const preflight = cors({
@@ -59,14 +62,14 @@ export function crossOrigin(origins: readonly string[]): MiddlewareHandler<AppEn
 }
 
 /**
- * Nothing that is sent here runs, is framed or is sniffed; a page of ours says in its own `Content-Security-Policy` what
- * it needs. `Cross-Origin-Resource-Policy` knows no list of origins: with `embeddable`, any page may show the images.
+ * Forbids browsers to run, frame or sniff a response. Our own pages set the `Content-Security-Policy` that they need.
+ * `Cross-Origin-Resource-Policy` cannot list origins: with `embeddable`, any page may show the images.
  *
- * Set aside (see `answer.ts`), not by Hono's `secureHeaders()`, which looks into the headers of every response
- * that was made: answers that are sent again and again have them already. `Strict-Transport-Security` is the business of
- * whoever adds TLS, for the whole domain.
+ * Hono's `secureHeaders()` would inspect the headers of every response; repeated responses already have these fields
+ * (see `completeHeaders`). `Strict-Transport-Security` is left to the proxy that adds TLS, since it
+ * holds for the whole domain.
  */
-export function safeHeaders({ embeddable }: { embeddable: boolean }): MiddlewareHandler<AppEnv> {
+export function secureHeaders({ embeddable }: { embeddable: boolean }): MiddlewareHandler<HttpEnv> {
   const headers = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": embeddable ? "cross-origin" : "same-origin",
@@ -74,7 +77,7 @@ export function safeHeaders({ embeddable }: { embeddable: boolean }): Middleware
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
   };
-  return function safeHeaders(c, next) {
+  return function secureHeaders(c, next) {
     c.set("commonHeaders", headers);
     return next();
   };

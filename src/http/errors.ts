@@ -1,6 +1,6 @@
 import type { ErrorCode, StatusOf } from "../base/errors.ts";
 
-/** A request that cannot be served as it is; `message` says what was wrong and what would be right. */
+/** A request that cannot be served. `message` tells the sender what was wrong and what would be right. */
 export class HttpError<Code extends ErrorCode = ErrorCode> extends Error {
   override readonly name = "HttpError";
   constructor(

@@ -1,18 +1,18 @@
 import { HttpError } from "./errors.ts";
 
-/** A file as a form brings it. */
+/** A file of a form. */
 export interface FormFile {
-  /** As its sender named it. */
+  /** The sender's file name. Untrusted. */
   readonly name: string;
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
-/** What a body says, field by field; a number or truth value of JSON as its text. */
+/** The fields of a body by name. Numbers and booleans of JSON are given as text. */
 export type Fields = ReadonlyMap<string, string | FormFile>;
 
-const NOTATIONS = "multipart/form-data, application/x-www-form-urlencoded or application/json";
+const ACCEPTED_TYPES = "multipart/form-data, application/x-www-form-urlencoded or application/json";
 
-/** The media type of a `Content-Type` field, in lower case and without parameters. */
+/** The media type of a `Content-Type` header, in lower case and without parameters. */
 export function mediaTypeOf(contentType: string | undefined): string | undefined {
   return contentType?.split(";")[0].trim().toLowerCase();
 }
@@ -23,7 +23,7 @@ export function isJson(mediaType: string): boolean {
 }
 
 /**
- * Reads a form (RFC 7578, or the URL standard's urlencoded) or a flat JSON object; all three say the same.
+ * Parses a multipart form (RFC 7578), a URL-encoded form (URL standard) or a flat JSON object into the same fields.
  * @throws {HttpError} 415 `unsupported_content_type`, 422 `invalid_json`, `invalid_form`, `invalid_request`.
  */
 export async function parseFields(contentType: string | undefined, body: Uint8Array<ArrayBuffer>): Promise<Fields> {
@@ -32,7 +32,11 @@ export async function parseFields(contentType: string | undefined, body: Uint8Ar
   if (mediaType === "multipart/form-data" || mediaType === "application/x-www-form-urlencoded") {
     return await fieldsOfForm(contentType!, body);
   }
-  throw new HttpError(415, "unsupported_content_type", `the body is ${mediaType ?? "of no type"}; send ${NOTATIONS}`);
+  throw new HttpError(
+    415,
+    "unsupported_content_type",
+    `${mediaType === undefined ? "no Content-Type" : `unsupported Content-Type ${mediaType}`}; send ${ACCEPTED_TYPES}`,
+  );
 }
 
 async function fieldsOfForm(contentType: string, body: Uint8Array<ArrayBuffer>): Promise<Fields> {
@@ -40,11 +44,11 @@ async function fieldsOfForm(contentType: string, body: Uint8Array<ArrayBuffer>):
   try {
     form = await new Response(body, { headers: { "Content-Type": contentType } }).formData();
   } catch {
-    throw new HttpError(422, "invalid_form", `the body is not the form that its Content-Type announces`);
+    throw new HttpError(422, "invalid_form", "the body does not match its Content-Type");
   }
   const fields = new Map<string, string | FormFile>();
   for (const [name, value] of form) {
-    if (fields.has(name)) throw new HttpError(422, "invalid_request", `${name}: is there more than once`);
+    if (fields.has(name)) throw new HttpError(422, "invalid_request", `${name}: sent more than once`);
     fields.set(name, typeof value === "string" ? value : { name: value.name, bytes: await value.bytes() });
   }
   return fields;
@@ -63,7 +67,9 @@ function fieldsOfJson(body: Uint8Array<ArrayBuffer>): Fields {
   const fields = new Map<string, string | FormFile>();
   for (const [name, value] of Object.entries(json)) {
     if (value === null) continue;
-    if (typeof value === "object") throw new HttpError(422, "invalid_request", `${name}: is neither text nor a number`);
+    if (typeof value === "object") {
+      throw new HttpError(422, "invalid_request", `${name}: must be a string, a number or a boolean`);
+    }
     fields.set(name, String(value));
   }
   return fields;

@@ -1,18 +1,19 @@
-/** In bytes; what is made room for before anything has come, whatever was declared. */
-const FIRST_ROOM = 1_048_576;
+/** The maximum size of the buffer before the first chunk has arrived, in bytes. */
+const MAX_INITIAL_BYTES = 1_048_576;
 
 /**
- * Joins the chunks of a body in one buffer. That is made in the declared length when the first megabyte has come, so that
- * declaring much costs nothing here.
- * @param declared the length in bytes that was announced; NaN where none was.
- * @param accept is told of each chunk before it is kept: its length, and what they come to with it; throws to refuse it.
+ * Joins the chunks of a body in one buffer. The buffer gets the declared length only when the first megabyte has arrived,
+ * so that a large declared length alone costs no memory.
+ * @param declared the declared length in bytes; NaN if there is none.
+ * @param accept called before each chunk is kept, with its length and the total length so far including it, in bytes.
+ *   It throws to refuse the chunk.
  */
 export async function joinChunks(
   chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   declared: number,
   accept: (bytes: number, total: number) => void,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  let joined = new Uint8Array(declared >= 0 ? Math.min(declared, FIRST_ROOM) : 65_536);
+  let joined = new Uint8Array(declared >= 0 ? Math.min(declared, MAX_INITIAL_BYTES) : 65_536);
   let length = 0;
   for await (const chunk of chunks) {
     const total = length + chunk.length;

@@ -2,27 +2,28 @@ import type { Logger } from "@logtape/logtape";
 import { Ratelimit } from "@upstash/ratelimit";
 import { circuitBreaker, type CircuitBreakerPolicy, ConsecutiveBreaker, handleAll } from "cockatiel";
 import { LRUCache } from "lru-cache";
-import { connectRedis, withoutCommand } from "../base/redis_client.ts";
+import { messageOf } from "../base/errors.ts";
+import { connectRedis, type RedisEndpoint, withoutCommand } from "../base/redis_client.ts";
 
-/** So many requests in each window of this length. */
+/** A number of requests per window of time. */
 export interface Rate {
   readonly requests: number;
   readonly windowMs: number;
 }
 
-/** What a limit says to one request. */
+/** The decision about one request. */
 export interface Verdict {
   readonly allowed: boolean;
-  /** Requests that are left in this window. */
+  /** The number of requests left in this window. */
   readonly remaining: number;
-  /** Until the window ends, in milliseconds. */
+  /** The time until the window ends, in milliseconds. */
   readonly resetMs: number;
-  /** Until a refused request may come again, in milliseconds. */
+  /** The time until a refused request can be retried, in milliseconds. */
   readonly retryMs: number;
 }
 
-/** Clients that are counted at a time; of more, the one that has been quiet for longest is forgotten. */
-const COUNTED_CLIENTS = 20_000;
+/** The maximum number of clients that are counted. Beyond it, the least recently active client is forgotten. */
+const MAX_CLIENTS = 20_000;
 
 interface Count {
   window: number;
@@ -31,24 +32,25 @@ interface Count {
 }
 
 /**
- * A sliding window, as an estimate from two counters: of the window before, as much counts as the sliding one still
- * covers. It is what `@upstash/ratelimit` computes in Redis, so a limit means the same with and without Redis.
+ * A sliding window, estimated from the counters of two fixed windows: the previous one counts by the share of it that the
+ * sliding window still covers. `@upstash/ratelimit` computes the same in Redis, so a limit means the same with and
+ * without Redis.
  */
 export class SlidingWindow {
   readonly #rate: Rate;
-  readonly #counts = new LRUCache<string, Count>({ max: COUNTED_CLIENTS });
+  readonly #counts = new LRUCache<string, Count>({ max: MAX_CLIENTS });
 
   constructor(rate: Rate) {
     this.#rate = rate;
   }
 
-  /** What a request would be told, without counting it. */
-  look(client: string, now = Date.now()): Verdict {
+  /** The decision about a request, without counting it. */
+  peek(client: string, now = Date.now()): Verdict {
     const { requests, windowMs } = this.#rate;
     const { current, previous } = this.#countOf(client, now);
     const elapsed = now % windowMs;
     const left = requests - current - Math.floor(previous * (1 - elapsed / windowMs));
-    // When enough of the window before has gone; at the latest, this window becomes the one before.
+    // Free when the sliding window has left enough of the previous one, at the latest when this window has ended.
     const free = left > 0 ? elapsed : current < requests ? windowMs * (1 - (requests - current) / previous) : windowMs;
     return {
       allowed: left > 0,
@@ -58,14 +60,15 @@ export class SlidingWindow {
     };
   }
 
-  /** Counts a request, if it is allowed. */
+  /** Counts a request if it is allowed. */
   take(client: string, now = Date.now()): Verdict {
-    const verdict = this.look(client, now);
+    const verdict = this.peek(client, now);
     if (!verdict.allowed) return verdict;
     this.count(client, now);
     return { ...verdict, remaining: verdict.remaining - 1 };
   }
 
+  /** Counts a request that was allowed elsewhere. */
   count(client: string, now = Date.now()): void {
     const count = this.#countOf(client, now);
     count.current++;
@@ -80,46 +83,41 @@ export class SlidingWindow {
   }
 }
 
-/** Where several instances count together. */
-export interface SharedLimitOptions {
-  url: string;
-  token: string;
-  /** How long a request may wait for Redis, in milliseconds. */
-  timeoutMs: number;
-  /** After a failure Redis is left alone this long, in milliseconds. */
+/** The Redis in which several instances count together. */
+export interface SharedLimitOptions extends RedisEndpoint {
+  /** How long Redis is skipped after a failure, in milliseconds. */
   breakMs: number;
   logger: Logger;
 }
 
 /**
- * Limits the requests of each client; all instances together where they share a Redis. Each instance counts on its own
- * as well: what it has let through alone is enough to refuse without asking Redis, and while Redis does not answer, its
- * own count is the limit.
+ * Limits the requests of each client. Instances that share a Redis count together. Each instance also keeps its own
+ * count: if that alone exceeds the limit, it refuses without asking Redis, and while Redis fails, it is the limit.
  */
 export class RateLimiter {
   readonly rate: Rate;
-  readonly #own: SlidingWindow;
+  readonly #local: SlidingWindow;
   readonly #shared?: { limit: Ratelimit; breaker: CircuitBreakerPolicy };
 
   constructor(rate: Rate, shared?: SharedLimitOptions) {
     this.rate = rate;
-    this.#own = new SlidingWindow(rate);
+    this.#local = new SlidingWindow(rate);
     this.#shared = shared && connect(rate, shared);
   }
 
-  /** Counts a request, if it is allowed. Never fails. */
+  /** Counts a request if it is allowed. Never rejects. */
   async take(client: string): Promise<Verdict> {
-    if (this.#shared === undefined) return this.#own.take(client);
+    if (this.#shared === undefined) return this.#local.take(client);
     const { limit, breaker } = this.#shared;
-    const own = this.#own.look(client);
-    if (!own.allowed) return own;
+    const local = this.#local.peek(client);
+    if (!local.allowed) return local;
     try {
       const { success, remaining, reset } = await breaker.execute(() => limit.limit(client));
       const resetMs = Math.max(0, reset - Date.now());
-      if (success) this.#own.count(client);
+      if (success) this.#local.count(client);
       return { allowed: success, remaining, resetMs, retryMs: resetMs + 1 };
     } catch {
-      return this.#own.take(client); // The breaker has told.
+      return this.#local.take(client); // `onBreak` has logged the error.
     }
   }
 }
@@ -130,16 +128,18 @@ function connect(rate: Rate, { url, token, timeoutMs, breakMs, logger }: SharedL
     redis,
     limiter: Ratelimit.slidingWindow(rate.requests, `${rate.windowMs} ms`),
     prefix: "cutcache:rate",
-    // It would let everything through; the signal above makes it an error.
+    // After this timeout every request would be allowed. The client's deadline makes it an error instead.
     timeout: 0,
-    // A map without bounds; our own count does its work.
+    // This cache is unbounded; the local count replaces it.
     ephemeralCache: false,
   });
   const breaker = circuitBreaker(handleAll, { halfOpenAfter: breakMs, breaker: new ConsecutiveBreaker(1) });
   breaker.onBreak((reason) => {
-    const error = "error" in reason && reason.error instanceof Error ? reason.error.message : "unknown";
-    logger.warn("rate limit: Redis failed, each instance counts on its own: {error}", { error: withoutCommand(error) });
+    const error = "error" in reason ? messageOf(reason.error) : "unknown";
+    logger.warn("rate limit: Redis failed, so each instance counts on its own: {error}", {
+      error: withoutCommand(error),
+    });
   });
-  breaker.onReset(() => logger.info("rate limit: Redis is back"));
+  breaker.onReset(() => logger.info("rate limit: Redis works again"));
   return { limit, breaker };
 }

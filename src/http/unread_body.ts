@@ -1,21 +1,21 @@
 export interface DiscardLimits {
-  /** The most bytes that are read to be discarded. */
+  /** The maximum number of bytes to read and discard. */
   maxBytes: number;
-  /** The longest that reading them may take in all, in milliseconds. */
+  /** How long that may take in total, in milliseconds. */
   timeoutMs: number;
 }
 
-/** Whoever sends nothing for so long, in milliseconds, waits for an answer. */
+/** A client that sends nothing for this long, in milliseconds, is waiting for the response. */
 const IDLE_MS = 1000;
 
 /**
- * Reads what has not been read of a refused request's body, and lets it go, before the answer is sent. Where a server
- * closes while its client is still sending, the client gets a broken connection in place of the answer (RFC 9112, section
- * 9.6): so do runtimes that do not read on by themselves, such as Deno 2.5.
+ * Reads and discards the rest of a refused request's body before the response is sent. If a server closes a connection
+ * while the client is still sending, the client sees a broken connection instead of the response (RFC 9112, section 9.6).
+ * Some runtimes, such as Deno 2.5, do not read the rest by themselves.
  *
- * Nothing is read of a body that is known to be beyond the limits, or that waits to be asked for (`Expect`, RFC 9110,
- * section 10.1.1): the answer spares its sender the upload.
- * @returns how many bytes were discarded.
+ * A body is not read if its declared length is over the limit, or if the client waits before it sends the body (`Expect`,
+ * RFC 9110, section 10.1.1): the response saves the client the upload.
+ * @returns the number of bytes discarded.
  */
 export async function discardUnread(request: Request, { maxBytes, timeoutMs }: DiscardLimits): Promise<number> {
   const { body } = request;
@@ -26,17 +26,17 @@ export async function discardUnread(request: Request, { maxBytes, timeoutMs }: D
   let discarded = 0;
   try {
     while (discarded < maxBytes) {
-      const patience = Math.min(IDLE_MS, deadline - performance.now());
+      const waitMs = Math.min(IDLE_MS, deadline - performance.now());
       const { promise: late, resolve } = Promise.withResolvers<void>();
-      const timer = setTimeout(resolve, patience);
-      const piece = await Promise.race([reader.read(), late]).finally(() => clearTimeout(timer));
-      if (!piece || piece.done) break;
-      discarded += piece.value.length;
+      const timer = setTimeout(resolve, waitMs);
+      const chunk = await Promise.race([reader.read(), late]).finally(() => clearTimeout(timer));
+      if (!chunk || chunk.done) break;
+      discarded += chunk.value.length;
     }
-    // Not waited for: it ends when the sender does.
+    // Not awaited, because it settles only when the client has stopped sending.
     reader.cancel().catch(() => {});
   } catch {
-    // The sender has gone: nobody waits for the answer either.
+    // The client has disconnected, and no longer waits for the response.
   } finally {
     reader.releaseLock();
   }

@@ -46,6 +46,8 @@ const FORMATS = {
 /** The formats that {@link decode} takes, for messages and documentation. */
 export const SUPPORTED_FORMATS = Object.values(FORMATS).map(({ name }) => name);
 
+const SEND_SUPPORTED = `send one of ${SUPPORTED_FORMATS.join(", ")}`;
+
 /**
  * Decodes an image by its content, whatever its name, turns it upright and converts it to sRGB. Of an animation it is the
  * first frame.
@@ -105,7 +107,10 @@ function refuseOversize({ width, height }: Size, { maxPixels, memory }: DecodeLi
     );
   }
   if (Math.max(width, height) > MAX_SIDE) {
-    throw new ImageError("image_too_large", `the image is ${width}×${height}; a side has at most ${MAX_SIDE} pixels`);
+    throw new ImageError(
+      "image_too_large",
+      `the image is ${width}×${height} pixels; a side may have at most ${MAX_SIDE}`,
+    );
   }
 }
 
@@ -137,12 +142,14 @@ function refuse(bytes: Bytes): never {
   try {
     other = imageSize(bytes);
   } catch (error) {
-    throw new ImageError("invalid_image", "the bytes are no image, or its header is damaged", { cause: error });
+    throw new ImageError("invalid_image", `this is not an image, or its header is damaged; ${SEND_SUPPORTED}`, {
+      cause: error,
+    });
   }
   if (!(other.width > 0 && other.height > 0)) throw new ImageError("invalid_image", "the image has no pixels");
   throw new ImageError(
     "unsupported_format",
-    `${other.type?.toUpperCase()} images are not supported; convert it to one of ${SUPPORTED_FORMATS.join(", ")}`,
+    `${other.type?.toUpperCase()} images are not supported; ${SEND_SUPPORTED}`,
   );
 }
 /** Applies the EXIF orientation, so that what was up for the photographer is up. */

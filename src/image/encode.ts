@@ -7,66 +7,68 @@ import { zipSync } from "fflate";
 // @ts-types="@types/pngjs"
 import { PNG } from "pngjs";
 import { ImageError } from "../base/errors.ts";
-import { asBuffer } from "./formats/format.ts";
-import { type PngChunk, writePng } from "./png_writer.ts";
+import type { Size } from "../base/layout.ts";
 import type { Density, Mask, Pixels } from "../base/pixels.ts";
 import srgb from "./colour/srgb.icc" with { type: "bytes" };
+import { asBuffer } from "./formats/format.ts";
 import { wasmCodec } from "./formats/wasm_codec.ts";
+import { type PngChunk, writePng } from "./png_writer.ts";
 
-// mozjpeg compresses better than jimp's own encoder, which is the only other one; jimp has none for WebP.
+// mozjpeg compresses better than jimp's JPEG encoder; jimp has no WebP encoder.
 const mozjpeg = wasmCodec({ binary: mozjpegEncoder, init: initMozjpeg, run: encodeMozjpeg });
 const webp = wasmCodec({ binary: webpEncoder, init: initWebp, run: encodeWebp });
 
-/** The largest side that the format can hold, in pixels. */
-const LARGEST_SIDE = { png: 2 ** 31 - 1, webp: 16383, jpeg: 65535 };
+/** The longest side that a format can hold, in pixels. */
+const MAX_SIDE = { png: 2 ** 31 - 1, webp: 16383, jpeg: 65535 };
 
-/** In a ZIP file (APPNOTE.TXT 4.4.6) time begins here. Always the same, so that the same result is the same file. */
+/** The earliest time of a ZIP file (APPNOTE.TXT 4.4.6). A constant, so that equal results are equal files. */
 const ZIP_EPOCH = new Date(1980, 0, 1);
 
 export interface EncodeOptions {
   readonly format: "png" | "webp" | "jpeg";
-  /** 1 to 100, for WebP (100: lossless) and JPEG. */
+  /** 1 to 100, for WebP (100: lossless) and JPEG; 90 by default. */
   readonly quality?: number;
   /** Kept in PNG and JPEG. */
   readonly density?: Density;
 }
 
 /**
- * A file of an image. JPEG takes the colours as they are and forgets alpha.
- * @throws {ImageError} `image_too_large` where the format cannot hold the image.
+ * Encodes an image, which is in sRGB: PNG and JPEG say so, WebP without a profile means it. JPEG keeps the colours as they are and drops alpha.
+ * @throws {ImageError} `image_too_large` if the format cannot hold the image.
  */
 export async function encode(
   image: Pixels,
   { format, quality = 90, density }: EncodeOptions,
 ): Promise<Uint8Array<ArrayBuffer>> {
   refuseOversize(image, format);
-  if (format === "png") return writePng(image.data, image.width, image.height, "rgba", inSrgb(density));
+  if (format === "png") return writePng(image.data, image.width, image.height, "rgba", pngMetadata(density));
   if (format === "jpeg") {
     return withProfile(withDensity(new Uint8Array(await mozjpeg(imageData(image), { quality })), density));
   }
   const lossless = quality === 100;
-  // Method 2 of 6: a third of the default's time, for files 3 % larger. `exact` would keep colours that nobody sees.
+  // Method 2 of 6 takes a third of the default's time for files 3 % larger. `exact` is off: it keeps invisible colours.
   return new Uint8Array(
     await webp(imageData(image), lossless ? { lossless: 1, quality: 50, method: 2 } : { quality, method: 2 }),
   );
 }
 
-/** The chunks of a PNG file that tell its colour space and, if it is known, its resolution (11.3.2.5 and 11.3.4.3). */
-function inSrgb(density: Density | undefined): PngChunk[] {
+/** The PNG chunks for the colour space and, if it is known, the resolution (PNG, third edition, 11.3.2.5 and 11.3.4.3). */
+function pngMetadata(density: Density | undefined): PngChunk[] {
   const PERCEPTUAL = 0;
-  const chunks: PngChunk[] = [["sRGB", Uint8Array.of(PERCEPTUAL)]];
-  if (density === undefined) return chunks;
+  const colourSpace: PngChunk = ["sRGB", Uint8Array.of(PERCEPTUAL)];
+  if (density === undefined) return [colourSpace];
   const METRE = 1;
   const resolution = new DataView(new ArrayBuffer(9));
   resolution.setUint32(0, Math.round(density.x / 0.0254));
   resolution.setUint32(4, Math.round(density.y / 0.0254));
   resolution.setUint8(8, METRE);
-  return [...chunks, ["pHYs", new Uint8Array(resolution.buffer)]];
+  return [colourSpace, ["pHYs", new Uint8Array(resolution.buffer)]];
 }
 
-/** Where the first segment of a JPEG file of mozjpeg's ends: JFIF (ITU-T T.871, 10.1), with the resolution in it. */
+/** The end of the JFIF segment (ITU-T T.871, 10.1) with which mozjpeg's files begin; the resolution is in it. */
 const JFIF_END = 20;
 
+/** Sets the resolution of a JPEG file, in place. */
 function withDensity(file: Uint8Array<ArrayBuffer>, density: Density | undefined): Uint8Array<ArrayBuffer> {
   if (density === undefined) return file;
   const INCH = 1;
@@ -77,17 +79,18 @@ function withDensity(file: Uint8Array<ArrayBuffer>, density: Density | undefined
   return file;
 }
 
-/** With the profile of sRGB (ICC.1:2022, B.4): programs differ in what they take a file without one for. */
+/** Adds the profile of sRGB to a JPEG file (ICC.1:2022, B.4): programs differ in how they show files without one. */
 function withProfile(file: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
-  const header = new TextEncoder().encode("ICC_PROFILE\0\x01\x01");
-  const length = 2 + header.length + srgb.length;
-  const segment = [Uint8Array.of(0xff, 0xe2, length >> 8, length & 255), header, srgb];
+  const name = new TextEncoder().encode("ICC_PROFILE\0\x01\x01");
+  const length = 2 + name.length + srgb.length;
+  const segment = [Uint8Array.of(0xff, 0xe2, length >> 8, length & 255), name, srgb];
   return new Uint8Array(Buffer.concat([file.subarray(0, JFIF_END), ...segment, file.subarray(JFIF_END)]));
 }
 
 /**
- * A ZIP file of an image: its colours as `color.jpg` and its alpha as `alpha.png`. Both are stored as they are, since
- * neither can be made smaller.
+ * Encodes an image as a ZIP file: its colours as `color.jpg` and its alpha as `alpha.png`. Both are stored, because
+ * neither compresses any further.
+ * @throws {ImageError} `image_too_large` if JPEG cannot hold the image.
  */
 export async function encodeZip(
   image: Pixels,
@@ -98,14 +101,17 @@ export async function encodeZip(
   return zipSync(files, { level: 0, mtime: ZIP_EPOCH }) as Uint8Array<ArrayBuffer>;
 }
 
-/** The alpha of an image as a mask of its size. */
+/** The alpha of an image, as a mask of the same size. */
 export function alphaOf({ data, width, height }: Pixels): Mask {
   const alpha = new Uint8Array(width * height);
   for (let i = 0; i < alpha.length; i++) alpha[i] = data[i * 4 + 3];
   return { data: alpha, width, height };
 }
 
-/** A file of a mask: grayscale, 8 bits. */
+/**
+ * Encodes a mask: grayscale, 8 bits.
+ * @throws {ImageError} `image_too_large` if the format cannot hold the mask.
+ */
 export async function encodeGray(mask: Mask, options: EncodeOptions): Promise<Uint8Array<ArrayBuffer>> {
   refuseOversize(mask, options.format);
   if (options.format === "png") return encodeMask(mask);
@@ -114,29 +120,29 @@ export async function encodeGray(mask: Mask, options: EncodeOptions): Promise<Ui
   return await encode({ ...mask, data }, options);
 }
 
-function refuseOversize({ width, height }: { width: number; height: number }, format: EncodeOptions["format"]): void {
-  const largest = LARGEST_SIDE[format];
-  if (width <= largest && height <= largest) return;
+function refuseOversize({ width, height }: Size, format: EncodeOptions["format"]): void {
+  const maxSide = MAX_SIDE[format];
+  if (width <= maxSide && height <= maxSide) return;
   throw new ImageError(
     "image_too_large",
-    `the result is ${width}×${height}; ${format} holds at most ${largest} pixels a side: choose another format or a size`,
+    `the result is ${width}×${height} pixels; ${format} holds at most ${maxSide} a side: choose another format or a smaller size`,
   );
 }
 
-/** What jSquash's encoders take; a class `ImageData` is not to be had everywhere, and they only read these members. */
+/** The input of jSquash's encoders. They read only these members; not every runtime has the class `ImageData`. */
 function imageData({ data, width, height }: Pixels): ImageData {
   const clamped = new Uint8ClampedArray(data.buffer, data.byteOffset, data.byteLength);
   return { data: clamped, width, height, colorSpace: "srgb" } as ImageData;
 }
 
-/** A PNG file (grayscale, 8 bits) of a mask at its own resolution, small enough to keep for every image. */
+/** Encodes a mask at its own resolution as PNG (grayscale, 8 bits), small enough to cache for every image. */
 export function encodeMask({ data, width, height }: Mask): Uint8Array<ArrayBuffer> {
   return writePng(data, width, height, "gray");
 }
 
 /**
- * The mask in a PNG file made by {@link encodeMask}.
- * @throws {Error} where it is no PNG.
+ * Decodes a mask from a PNG file of {@link encodeMask}.
+ * @throws {Error} if the file is not a PNG.
  */
 export function decodeMask(file: Uint8Array<ArrayBuffer>): Mask {
   const { data, width, height } = PNG.sync.read(asBuffer(file));

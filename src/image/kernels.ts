@@ -1,11 +1,11 @@
 import binary from "./kernels.wasm" with { type: "bytes" };
 
 /**
- * What is done for every pixel, in WebAssembly: with vectors of 16 bytes it takes a fifth of the time that JavaScript does,
- * and the first picture does not have to wait for V8 to optimise it. Its source is in `kernels/`, in AssemblyScript;
- * `deno run -A tools/kernels.ts` compiles it. Addresses are bytes in `memory`.
+ * The loops over pixels, in WebAssembly: vectors of 16 bytes take a fifth of the time of JavaScript, and the first image
+ * does not wait for V8 to optimise the code. `kernels/` holds the source (AssemblyScript) and documents each function;
+ * `deno run -A tools/kernels.ts` compiles it. Addresses are byte offsets in `memory`.
  */
-export interface Kernels {
+interface Kernels {
   readonly memory: WebAssembly.Memory;
   readonly heapBase: WebAssembly.Global;
   resampleAcross(from: number, to: number, outputWidth: number, table: number, stride: number): void;
@@ -23,64 +23,98 @@ export interface Kernels {
   cutOutRow(pixels: number, alphas: number, width: number): void;
   clearHiddenRow(row: number, stride: number, to: number, width: number): void;
   putOnGray(pixels: number, count: number, gray: number): void;
-  firstVisible(row: number, width: number, least: number): number;
-  lastVisible(row: number, width: number, least: number): number;
-  largestColour(from: number, length: number): number;
+  firstVisible(row: number, width: number, minAlpha: number): number;
+  lastVisible(row: number, width: number, minAlpha: number): number;
+  maxColour(from: number, length: number): number;
   planesOfRow(from: number, to: number, width: number, tables: number): void;
-  least(from: number, count: number): number;
-  greatest(from: number, count: number): number;
+  minOf(from: number, count: number): number;
+  maxOf(from: number, count: number): number;
   stretch(from: number, to: number, count: number, low: number, range: number): void;
-  convertColours(pixels: number, count: number, lights: number, encoded: number, most: number): void;
+  convertColours(pixels: number, count: number, lights: number, encoded: number, maxStep: number): void;
   filterRow(row: number, above: number, to: number, length: number, bytesPerPixel: number): void;
 }
 
-const PAGE = 65_536;
+const PAGE_BYTES = 65_536;
 
-/** A larger memory is not kept from one use to the next, in bytes; a picture of 12 megapixels takes no more. */
-const KEPT = 4_194_304;
+/** A larger memory is dropped after use, in bytes. An image of 12 megapixels needs no more. */
+const MAX_IDLE_BYTES = 4_194_304;
 
 let module: WebAssembly.Module | undefined;
-let kept: Kernels | undefined;
 
-/** So many bytes, filled up to the vectors that the kernels take at once. */
+/** An instance that nobody uses now, kept because a new one costs time and grows its memory again. */
+let idle: Kernels | undefined;
+
+/** A size in bytes, rounded up to the vectors of 16 bytes that the kernels process. */
 export function wholeVectors(bytes: number): number {
   return Math.ceil(bytes / 16) * 16;
 }
 
-/** Kernels and their memory, for one piece of work that does not wait for anything: the next has the same memory. */
-export class KernelMemory {
-  readonly run: Kernels;
-  #end: number;
+/**
+ * Borrows the kernels and their memory until the end of the block: `using memory = borrowKernels()`. Borrowers never
+ * share a memory: while the usual one is in use, another borrower gets a new one.
+ */
+export function borrowKernels(): KernelMemory {
+  const kernels = idle ?? newKernels();
+  idle = undefined;
+  return new KernelMemory(kernels);
+}
 
-  constructor() {
-    module ??= new WebAssembly.Module(binary);
-    if (kept === undefined || kept.memory.buffer.byteLength > KEPT) {
-      kept = new WebAssembly.Instance(module).exports as unknown as Kernels;
-    }
-    this.run = kept;
-    this.#end = this.run.heapBase.value;
+function newKernels(): Kernels {
+  module ??= new WebAssembly.Module(binary);
+  return new WebAssembly.Instance(module).exports as unknown as Kernels;
+}
+
+/** Kernels and the memory that they work on; {@link borrowKernels} lends them. */
+class KernelMemory implements Disposable {
+  #end: number;
+  #kernels: Kernels | undefined;
+
+  constructor(kernels: Kernels) {
+    this.#kernels = kernels;
+    this.#end = kernels.heapBase.value;
   }
 
-  /** The address of so many zeros, a multiple of 16. Views of the memory that exist by now may be detached. */
+  /** @throws {Error} after the end of the loan. */
+  get run(): Kernels {
+    if (this.#kernels === undefined) throw new Error("these kernels have been given back");
+    return this.#kernels;
+  }
+
+  /** All of the memory. {@link reserve} may grow the memory, which detaches earlier views. */
+  get bytes(): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(this.run.memory.buffer as ArrayBuffer);
+  }
+
+  /**
+   * Reserves `size` zeros.
+   * @returns their address, a multiple of 16.
+   */
   reserve(size: number): number {
+    const { memory } = this.run;
     const address = this.#end;
     this.#end += wholeVectors(size);
-    const { memory } = this.run;
     const missing = this.#end - memory.buffer.byteLength;
-    if (missing > 0) memory.grow(Math.ceil(missing / PAGE));
+    if (missing > 0) memory.grow(Math.ceil(missing / PAGE_BYTES));
     this.bytes.fill(0, address, this.#end);
     return address;
   }
 
-  /** Reserves memory for a table and puts it there. */
+  /**
+   * Reserves memory for a table and copies it there.
+   * @returns the table's address.
+   */
   place(table: Int32Array | Float32Array): number {
     const address = this.reserve(table.byteLength);
     this.bytes.set(new Uint8Array(table.buffer, table.byteOffset, table.byteLength), address);
     return address;
   }
 
-  /** All of the memory. */
-  get bytes(): Uint8Array<ArrayBuffer> {
-    return new Uint8Array(this.run.memory.buffer as ArrayBuffer);
+  /** Gives the kernels back. Views of their memory must not be used after that. */
+  [Symbol.dispose](): void {
+    const kernels = this.#kernels;
+    this.#kernels = undefined;
+    if (kernels !== undefined && kernels.memory.buffer.byteLength <= MAX_IDLE_BYTES) idle = kernels;
   }
 }
+
+export type { KernelMemory };

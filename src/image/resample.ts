@@ -1,18 +1,18 @@
 /*
  * Separable Lanczos resampling with a = 3 (C. E. Duchon, "Lanczos Filtering in One and Two Dimensions", Journal of Applied
- * Meteorology 18, 1979). When shrinking, the kernel is stretched by the scale so that it also removes what the smaller
- * image cannot hold (antialiasing). Like Pillow's `Image.LANCZOS`, with which the reference masks were made, it keeps 8-bit
- * values between its two passes, and counts in fixed point (see `kernels/resample.ts`).
+ * Meteorology 18, 1979). When an image shrinks, the kernel is stretched by the scale, so that it also removes detail that
+ * the smaller image cannot hold (antialiasing). Like Pillow's `Image.LANCZOS`, which made the reference masks, it keeps
+ * 8-bit values between its two passes and computes in fixed point (see `kernels/resample.ts`).
  */
-import { KernelMemory, wholeVectors } from "./kernels.ts";
 import type { Pixels } from "../base/pixels.ts";
+import { borrowKernels, type KernelMemory, wholeVectors } from "./kernels.ts";
 
 const LOBES = 3;
 
 interface Weights {
-  /** For each output position, the first input position that counts. */
+  /** For each output position, the first input position that contributes. */
   readonly start: Int32Array;
-  /** For each output position, how many input positions count. */
+  /** For each output position, the number of input positions that contribute. */
   readonly count: Int32Array;
   /** `stride` weights for each output position; those of one position sum to 1. */
   readonly weights: Float64Array;
@@ -27,8 +27,9 @@ function lanczos(x: number): number {
 }
 
 /**
- * @param inputSize in input positions.
- * @param extent how far the image reaches in them, where the last is only in part within it.
+ * The weights of one axis.
+ * @param inputSize number of input positions.
+ * @param extent the image's length in input positions; less than `inputSize` if the image covers the last only in part.
  */
 function lanczosWeights(inputSize: number, outputSize: number, extent = inputSize): Weights {
   const scale = extent / outputSize;
@@ -55,22 +56,22 @@ function lanczosWeights(inputSize: number, outputSize: number, extent = inputSiz
   return { start, count, weights, stride };
 }
 
-/** The point of a weight in fixed point. */
+/** 1.0 in fixed point. */
 const ONE = 2 ** 22;
 
-/** Weights in fixed point, rounded away from zero as Pillow does. */
+/** A weight in fixed point; halves are rounded away from zero, as in Pillow. */
 function fixed(weight: number): number {
   return Math.trunc(weight * ONE + (weight < 0 ? -0.5 : 0.5));
 }
 
-/** All weights in fixed point. Not by `from`, which makes an object of each. */
+/** All weights in fixed point. A loop, because `Int32Array.from` allocates an object for each. */
 function allFixed(weights: Float64Array): Int32Array {
   const table = new Int32Array(weights.length);
   for (let i = 0; i < table.length; i++) table[i] = fixed(weights[i]);
   return table;
 }
 
-/** What `resampleAcross` of the kernels reads: start, count and weights of each output position. */
+/** The table that the kernel `resampleAcross` reads: start, count and weights of each output position. */
 function tableOf({ start, count, weights, stride }: Weights): Int32Array {
   const table = new Int32Array(start.length * (2 + stride));
   for (let out = 0, at = 0; out < start.length; out++, at += 2 + stride) {
@@ -82,22 +83,23 @@ function tableOf({ start, count, weights, stride }: Weights): Int32Array {
 }
 
 /**
- * Much larger images are first reduced by whole factors to no less than this many times the output's size: what Pillow
- * calls `reducing_gap`, "very close to fair resampling" at 3. At 12 megapixels it takes a third of the time.
+ * Much larger images are first reduced by whole factors, to at least this many times the output's size. Pillow calls this
+ * `reducing_gap`, "very close to fair resampling" at 3. At 12 megapixels it takes a third of the time.
  */
 const REDUCING_GAP = 3;
 
 /** Rows of pixels in a {@link KernelMemory}. */
 export interface Rows {
   readonly address: number;
-  /** From one row to the next, in bytes, in whole vectors; what is between them is 0. */
+  /** The distance between rows in bytes, a multiple of 16. The bytes that pad a row are 0. */
   readonly rowLength: number;
 }
 
 /**
- * Resamples the colours of an image as it looks on a gray ground: on what hides under transparency, nothing may depend.
+ * Resamples the colours of an image as it looks on a gray background, so that nothing depends on the colours that are
+ * hidden under transparency.
  * @param gray 0–255.
- * @returns outputHeight×outputWidth×4, 0–255; the fourth value means nothing.
+ * @returns outputHeight×outputWidth×4, 0–255, in `memory`; the fourth value has no meaning.
  */
 export function resampleColours(
   memory: KernelMemory,
@@ -147,11 +149,11 @@ export function resampleGray(
   outputWidth: number,
   outputHeight: number,
 ): Uint8Array<ArrayBuffer> {
-  // Four rows at a time are resampled as the four channels of one.
+  // Four rows at a time are resampled like the four channels of one row.
   const AT_ONCE = 4;
   const horizontal = lanczosWeights(width, outputWidth);
   const vertical = lanczosWeights(height, outputHeight);
-  const memory = new KernelMemory();
+  using memory = borrowKernels();
   const { run } = memory;
   const table = memory.place(tableOf(horizontal));
   const rows = memory.reserve(AT_ONCE * width);
@@ -175,7 +177,7 @@ export function resampleGray(
   return output;
 }
 
-/** The second pass, to be called for each row and where it is to be; `rowLength` bytes, whatever the channels. */
+/** The vertical pass: a function that writes output row `y`, `rowLength` bytes of any number of channels, to an address. */
 function secondPass(
   memory: KernelMemory,
   { across, rowLength, vertical }: { across: number; rowLength: number; vertical: Weights },
@@ -187,9 +189,9 @@ function secondPass(
 }
 
 /**
- * Resamples an image with its alpha. Colours count by their alpha, so that what is hidden does not show at the edges.
+ * Resamples an image with its alpha. Alpha weights the colours, so that hidden colours do not bleed into the edges.
  * @param rgba height×width×4, 0–255, colours not multiplied by alpha.
- * @returns outputHeight×outputWidth×4, the same.
+ * @returns outputHeight×outputWidth×4, in the same form.
  */
 export function resampleRgba(
   rgba: Uint8Array,
@@ -230,7 +232,7 @@ export function resampleRgba(
     }
     for (let x = 0, to = y * rowLength; x < rowLength; x += 4, to += 4) {
       const alpha = sum[x + 3];
-      // The ringing of the kernel may make alpha negative; half a step of 8 bits is nothing to divide by either.
+      // The kernel's ringing may make alpha negative, and alpha that rounds to 0 must not be a divisor either.
       if (alpha < 0.5) continue;
       output[to] = sum[x] / alpha;
       output[to + 1] = sum[x + 1] / alpha;

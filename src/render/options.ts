@@ -3,12 +3,12 @@ import { z } from "zod";
 
 const toRgb = converter("rgb");
 
-/** A colour as eight hexadecimal digits, RRGGBBAA, 0–255 each, not multiplied by alpha. */
+/** A colour as eight hexadecimal digits, RRGGBBAA; the colours are not multiplied by alpha. */
 export type HexColour = string & { readonly __brand: "HexColour" };
 
-/** Any colour of CSS Color 4 (`red`, `#f00`, `rgb(255 0 0 / 50%)`, `oklch(…)`), in sRGB. */
+/** Any colour of CSS Color 4 (`red`, `#f00`, `rgb(255 0 0 / 50%)`, `oklch(…)`), converted to sRGB. */
 export const colourSchema = z.string().trim().transform((text, context): HexColour => {
-  // Six digits without `#` are how remove.bg's and others' clients write colours.
+  // Clients of remove.bg and others write colours as digits without `#`.
   const colour = toRgb(parse(/^([\da-f]{3,4}|[\da-f]{6}|[\da-f]{8})$/i.test(text) ? `#${text}` : text));
   if (colour === undefined) {
     context.addIssue(`${JSON.stringify(text)} is not a CSS colour, such as "white", "#ff8800" or "rgb(0 0 0 / 50%)"`);
@@ -19,43 +19,43 @@ export const colourSchema = z.string().trim().transform((text, context): HexColo
   return new Uint8Array(bytes).toHex() as HexColour;
 });
 
-/** What the result must fit into: a box in pixels, either side of which may be open, or a number of pixels. */
+/** The size that a result must fit into: a box in pixels, of which one side may be open, or a number of pixels. */
 export type Bounds = { width?: number; height?: number } | { pixels: number };
 
-const LARGEST_SIDE = 16384;
+const MAX_SIDE = 16384;
 
-/** `800x600`, `800x`, `x600` (pixels) or `0.25MP` (millions of pixels). */
+/** `800x600`, `800x`, `x600` (pixels) or `0.25MP` (megapixels). */
 export const boundsSchema = z.string().trim().transform((text, context): Bounds => {
   const [, megapixels] = /^(\d+(?:\.\d+)?)MP$/i.exec(text) ?? [];
   if (megapixels !== undefined && Number(megapixels) > 0) return { pixels: Math.round(Number(megapixels) * 1e6) };
   const [, width, height] = /^(\d*)x(\d*)$/i.exec(text) ?? [];
   const sides = [width, height].filter((side) => side !== undefined && side !== "").map(Number);
-  if (sides.length === 0 || sides.some((side) => side < 1 || side > LARGEST_SIDE)) {
+  if (sides.length === 0 || sides.some((side) => side < 1 || side > MAX_SIDE)) {
     context.addIssue(
-      `${JSON.stringify(text)} is not a size, such as "800x600", "800x", "x600" (1 to ${LARGEST_SIDE}) or "0.25MP"`,
+      `${JSON.stringify(text)} is not a size, such as "800x600", "800x", "x600" (1 to ${MAX_SIDE}) or "0.25MP"`,
     );
     return z.NEVER;
   }
   return { ...(width && { width: Number(width) }), ...(height && { height: Number(height) }) };
 });
 
-/** Pixels of the input, or a part (0 to 1) of something that the user of the length names. */
+/** A number of pixels of the input, or a share (0 to 1) of another length, such as the image's width. */
 export type Length = { pixels: number } | { part: number };
 
-/** `20px` or `10%`, undefined where it is neither; `0` needs no unit. */
+/** Parses `20px`, `10%` or `0`; undefined if it is none of these. */
 function parseLength(text: string): Length | undefined {
   const [, number, unit] = /^(\d+(?:\.\d+)?)(px|%)$/i.exec(text === "0" ? "0px" : text) ?? [];
   if (unit === "%" && Number(number) <= 100) return { part: Number(number) / 100 };
-  if (unit?.toLowerCase() === "px" && Number(number) <= LARGEST_SIDE) return { pixels: Math.round(Number(number)) };
+  if (unit?.toLowerCase() === "px" && Number(number) <= MAX_SIDE) return { pixels: Math.round(Number(number)) };
   return undefined;
 }
 
 const words = (text: string) => text.split(/[\s,]+/).filter((word) => word !== "");
 
-/** Space around the subject, in parts of its larger side: on all sides, or at the top, right, bottom and left. */
+/** Space around the subject, on all sides alike or for each side. Shares refer to the larger side of the subject. */
 export type Margin = Length | [top: Length, right: Length, bottom: Length, left: Length];
 
-/** `20px` or `10%`; two to four of them stand for the sides as in CSS. */
+/** `20px` or `10%`, or two to four of them, for the sides in the order of CSS. */
 export const marginSchema = z.string().trim().transform((text, context): Margin => {
   const lengths = words(text).map(parseLength);
   const [top, right = top, bottom = top, left = right] = lengths;
@@ -69,12 +69,12 @@ export const marginSchema = z.string().trim().transform((text, context): Margin 
   return sides.every((side) => JSON.stringify(side) === JSON.stringify(top)) ? top : sides;
 });
 
-/** Two corners, in pixels of the input or parts of its width and height. */
+/** Two corners, in pixels of the input or shares of its width and height. */
 export type Region = [left: Length, top: Length, right: Length, bottom: Length];
 
 const WHOLE = "0% 0% 100% 100%";
 
-/** `x1 y1 x2 y2`, each as `20px` or `10%`; undefined is the whole image. */
+/** `x1 y1 x2 y2`, each as `20px` or `10%`; undefined for the whole image. */
 export const regionSchema = z.string().trim().transform((text, context): Region | undefined => {
   const lengths = words(text).map(parseLength);
   if (lengths.length !== 4 || lengths.includes(undefined)) {
@@ -82,7 +82,7 @@ export const regionSchema = z.string().trim().transform((text, context): Region 
     return z.NEVER;
   }
   const whole = words(WHOLE).map(parseLength);
-  // Nothing lies before the first pixel, in whatever unit that is said.
+  // 0 is the same in pixels and percent, and must have one canonical form.
   const region = lengths.map((length) => isZero(length!) ? { part: 0 } : length!) as Region;
   return JSON.stringify(region) === JSON.stringify(whole) ? undefined : region;
 });
@@ -91,7 +91,7 @@ function isZero(length: Length): boolean {
   return "pixels" in length ? length.pixels === 0 : length.part === 0;
 }
 
-/** `10%` to `100%`, as a part; undefined is `original`. */
+/** `10%` to `100%`, as a share; undefined for `original`. */
 export const scaleSchema = z.string().trim().transform((text, context): number | undefined => {
   if (text.toLowerCase() === "original") return undefined;
   const percent = Number(/^(\d+(?:\.\d+)?)%$/.exec(text)?.[1]);
@@ -101,8 +101,8 @@ export const scaleSchema = z.string().trim().transform((text, context): number |
 });
 
 /**
- * Where the subject is put: 0 is flush with the left or top, 1 with the right or bottom. `original`: its middle stays
- * where it is, as far as it then fits.
+ * The subject's place: 0 is flush with the left or top, 1 with the right or bottom. With `original`, its middle stays where
+ * it is, or moves just so far that the subject fits.
  */
 export type Position = "original" | { x: number; y: number };
 
@@ -119,7 +119,7 @@ export const positionSchema = z.string().trim().transform((text, context): Posit
   return { x, y };
 });
 
-/** Numbers and truth values also come as the text of a query or a form. */
+/** Queries and forms send numbers and booleans as text. */
 const numeral = z.string().trim().regex(/^-?\d+(\.\d+)?$/).transform(Number);
 const number = (minimum: number, maximum: number) =>
   z.union([z.number().meta({ minimum, maximum }), numeral], "is not a number").pipe(
@@ -131,63 +131,69 @@ const flagWords = {
 };
 const flag = z.union([z.boolean(), z.stringbool(flagWords).meta({ enum: [...flagWords.truthy, ...flagWords.falsy] })]);
 
-/** How a cutout is made of an image and its mask. Every route parses its own parameters into this. */
+/** How to render an image with its mask. Every route parses its own parameters into this. */
 export const renderOptionsSchema = z.strictObject({
   format: z.enum(["png", "webp", "jpeg", "zip", "auto"]).default("png").describe(
-    "Of the file. JPEG knows no transparency: it is put on `background`, white where that is not given. `zip` holds the " +
-      "colours as `color.jpg` and alpha as `alpha.png`; `auto` is PNG where anything is transparent, else JPEG.",
+    "Format of the result. JPEG has no transparency, so the cutout is placed on `background`, or on white. `zip` holds " +
+      "`color.jpg` and `alpha.png`. `auto` is PNG if anything is transparent, else JPEG.",
   ),
-  quality: number(1, 100).default(90).describe("Of WebP and JPEG (in `zip` too); WebP at 100 is lossless."),
+  quality: number(1, 100).default(90).describe("Quality of WebP and JPEG, also in `zip`; WebP at 100 is lossless."),
   background: colourSchema.optional().meta({
-    description: "What the subject is put on: a CSS colour; transparent where it is not given.",
+    description: "CSS colour behind the subject; transparent by default.",
     example: "rgb(0 0 0 / 50%)",
   }),
   background_image: z.string().toLowerCase().regex(/^[\da-f]{64}$/, "is not a SHA-256 digest").optional().describe(
-    "The picture that the subject is put on, by the SHA-256 of its file, which comes with the image.",
+    "SHA-256 of a picture to put behind the subject, filling the result; its file is sent with the image.",
   ),
   size: boundsSchema.optional().meta({
-    description: "What the result is shrunk to fit into: `800x600`, `800x`, `x600` (pixels) or `0.25MP`.",
+    description: "Largest size of the result, which is shrunk to fit: `800x600`, `800x`, `x600` (pixels) or `0.25MP`.",
     example: "800x600",
   }),
   upscale: flag.default(false).describe("Whether a smaller result is enlarged to `size`."),
-  crop: flag.default(false).describe("Whether the result is cut to the subject."),
+  crop: flag.default(false).describe("Whether the result is cropped to the subject."),
   margin: marginSchema.optional().meta({
-    description: "Around the subject, with `crop`: `20px`, or `10%` of its larger side; up to four, as in CSS.",
+    description:
+      "Space around the subject if `crop` is set, up to the edge of the image: `20px`, or `10%` of the subject's larger " +
+      "side; up to four values, as in CSS.",
     example: "10%",
   }),
   roi: regionSchema.optional().meta({
-    description: "Outside of it nothing belongs to the subject: two corners, in pixels or percent of the image.",
+    description:
+      "Region of interest; nothing outside it belongs to the subject: `x1 y1 x2 y2`, in `px` or `%` of the image; defaults " +
+      "to the whole image.",
     example: "0% 0% 50% 100%",
   }),
   scale: scaleSchema.optional().meta({
-    description: "How much of the image the subject takes up, in width or height, whichever is more.",
+    description:
+      "How much of the image the subject fills, in width or height, whichever is more: `10%` to `100%`, or `original`.",
     example: "80%",
   }),
   position: positionSchema.optional().meta({
     description:
-      "Where the subject is put: `original`, `center`, `20%` or `20% 80%`; the middle by default with `scale`.",
+      "Where to put the subject: `original`, `center`, `20%` or `20% 80%` (0% is left or top, 100% is right or bottom); " +
+      "defaults to `center` if `scale` is set, else to `original`.",
     example: "center",
   }),
-  channels: z.enum(["rgba", "alpha"]).default("rgba").describe("`alpha`: the mask alone, as a grayscale image."),
+  channels: z.enum(["rgba", "alpha"]).default("rgba").describe("`alpha` returns the mask alone, as a grayscale image."),
   smooth: flag.default(false).describe(
-    "Takes specks and hairs off the mask and makes its edge smooth and hard, as rembg's post-processing does: opened, " +
-      "blurred (σ = 2 pixels of the input) and cut in the middle.",
+    "Removes specks and hairs from the mask and makes its edge smooth and hard, as rembg's post-processing does: " +
+      "opening, blur (σ = 2 pixels of the input), threshold in the middle.",
   ),
   threshold: number(1, 255).pipe(z.int()).optional()
-    .describe("Alpha at and above this becomes opaque, below it transparent."),
+    .describe("Alpha at or above this becomes opaque, below it transparent."),
   feather: number(0, 100).default(0)
-    .describe("Softens the edge: the standard deviation of a Gaussian, in pixels of the input."),
+    .describe("Softens the edge: standard deviation of a Gaussian, in pixels of the input."),
   solid: flag.default(false).describe(
-    "Whether only the subject's edge may be translucent: what is translucent within it becomes opaque.",
+    "Whether only the subject's edge may be translucent; translucent areas inside it become opaque.",
   ),
   refine: flag.default(false)
-    .describe("Moves the mask's edge to where the image has it, and takes the old background's colour out of it."),
+    .describe("Moves the mask's edge to the edge in the image, and removes the old background's colour from it."),
 }).transform((given) => {
   const channels = given.format === "zip" ? "rgba" : given.channels;
   const alphaOnly = channels === "alpha";
   const opaque = !alphaOnly && given.background?.endsWith("ff");
   const format = given.format === "auto" && opaque ? "jpeg" : given.format;
-  // What has no effect must not make another key.
+  // Options without an effect must not change the cache key.
   return {
     ...given,
     format,
@@ -201,7 +207,7 @@ export const renderOptionsSchema = z.strictObject({
   };
 });
 
-/** Cut to its box, the subject is the same wherever it was put; a margin reaches as far as the image goes from there. */
+/** Cropping without a margin undoes the position. With one it does not: the position decides how much of the margin fits. */
 function effectivePosition(
   { scale, position, crop, margin }: { scale?: number; position?: Position; crop: boolean; margin?: Margin },
 ): Position | undefined {
@@ -215,8 +221,8 @@ export type RenderOptions = z.output<typeof renderOptionsSchema>;
 export const defaultRenderOptions: RenderOptions = renderOptionsSchema.parse({});
 
 /**
- * The same text for the same options, whatever their order and whether a default was spelled out; its form is part of
- * the keys of stored results.
+ * The options as text that does not depend on their order or on defaults that are spelled out. Keys of cached results
+ * contain it, so its form must not change.
  */
 export function canonicalRenderOptions(options: RenderOptions): string {
   const defaults: Record<string, unknown> = defaultRenderOptions;

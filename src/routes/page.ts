@@ -1,11 +1,11 @@
 import { type Context, Hono } from "hono";
-import { accepts } from "hono/accepts";
 import { getMimeType } from "hono/utils/mime";
 import { z } from "zod";
 import { sha256 } from "../base/hash.ts";
 import { allowOnly } from "./shared/errors.ts";
+import { negotiate } from "./shared/negotiation.ts";
 import { HttpError } from "../http/errors.ts";
-import { matchesEtag } from "./shared/headers.ts";
+import { matchesEtag } from "./shared/cache_control.ts";
 import type { AppEnv } from "./shared/context.ts";
 import { commonHeaders, describeRoute, header, problems } from "./shared/openapi.ts";
 
@@ -13,7 +13,7 @@ export const pagePaths = [
   describeRoute({
     method: "get",
     path: "/page/{file}",
-    summary: "What the page at / is made of",
+    summary: "Files of the page at /",
     tags: ["service"],
     request: { params: z.object({ file: z.string().meta({ example: "app.js" }) }) },
     responses: {
@@ -26,13 +26,13 @@ export const pagePaths = [
           "image/svg+xml": { schema: z.string() },
         },
       },
-      304: { description: "The client has it.", headers: commonHeaders },
+      304: { description: "The client's copy is current.", headers: commonHeaders },
       ...problems("not_found"),
     },
   }),
 ] as const;
 
-/** Everything comes from this server; `blob:` is what the page itself makes of files and answers. */
+/** Everything comes from this server. `blob:` allows the images that the page creates from files and responses. */
 const POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -55,25 +55,24 @@ interface PageFile {
   readonly etag: string;
 }
 
-/** The page for people: at `/` where HTML is preferred, its files under `/page/`. Read when somebody asks first. */
+/** The page for browsers: at `/` if HTML is preferred, its files under `/page/`. The files are read on the first request. */
 export function pageRoute({ pageFolder }: PageRouteOptions): Hono<AppEnv> {
   const route = new Hono<AppEnv>();
   let files: Promise<Map<string, PageFile>> | undefined;
 
   const serve = async (c: Context<AppEnv>, name: string): Promise<Response> => {
-    // A name is only looked up among those read; it never becomes a path.
+    // The name is only looked up among the files that were read. It never becomes a path.
     const file = (await (files ??= readFiles(pageFolder))).get(name);
-    if (file === undefined) throw new HttpError(404, "not_found", "the page has no file of this name");
+    if (file === undefined) throw new HttpError(404, "not_found", "the page has no file with this name");
     const { bytes, contentType, etag } = file;
-    // Small enough to be asked for each time: a page of one version never runs scripts of another.
+    // Browsers revalidate each file every time, so that a page never runs scripts of another version. The files are small.
     const headers = { "ETag": `"${etag}"`, "Cache-Control": "no-cache" };
     if (matchesEtag(c.req.header("If-None-Match"), etag)) return c.body(null, 304, headers);
     return c.body(bytes, 200, { ...headers, "Content-Type": contentType });
   };
 
   route.get("/", async (c, next) => {
-    const supports = ["text/plain", "application/json", "text/html"];
-    if (accepts(c, { header: "Accept", supports, default: "text/plain" }) !== "text/html") return await next();
+    if (negotiate(c, ["text/plain", "application/json", "text/html"]) !== "text/html") return await next();
     c.header("Vary", "Accept");
     c.header("Content-Security-Policy", POLICY);
     return await serve(c, "index.html");

@@ -1,16 +1,16 @@
-/** What the time of an image goes into, in the order of its way. */
+/** The stages of making a cutout, in order. */
 export type Stage = "hash" | "cache" | "decode" | "infer" | "render" | "encode";
 
-/** Milliseconds spent in each stage, in the order in which they ran. */
+/** The milliseconds spent in each stage, in the order in which the stages ran. */
 export type Timings = Partial<Record<Stage, number>>;
 
-/** Is told what happens, by those who do it, while it happens. Nothing here may throw or take long. */
+/** Receives events from the code that does the work. The methods must not throw or take long. */
 export interface Observer {
-  /** A stage has ended; `from` and `to` are of the clock of `performance.now()`. */
+  /** A stage has ended. `from` and `to` are times of `performance.now()`. */
   stage(stage: Stage, from: number, to: number): void;
   /**
-   * An image has been answered.
-   * @param source the tier that had the file; `mask`, `inference`, or `collapsed` where it was made for another request.
+   * A request has its cutout.
+   * @param source the tier that had the file; `mask`; `inference`; or `coalesced` if it was made for another request.
    */
   answered(source: string, elapsedMs: number): void;
   requestBegan(): void;
@@ -18,14 +18,14 @@ export interface Observer {
 }
 
 export interface EndedRequest {
-  /** The pattern of its path, such as `/cutouts/:image`; `none` where nothing is there. */
+  /** The pattern of the path, such as `/cutouts/:image`; `none` if no route matches. */
   readonly route: string;
   readonly method: string;
   readonly status: number;
   readonly elapsedMs: number;
 }
 
-/** Runs a stage, and notes and tells how long it took. */
+/** Runs a stage, adds its duration to `timings` and reports it to `observer`, even if it fails. */
 export async function timed<T>(
   timings: Timings,
   stage: Stage,

@@ -2,14 +2,14 @@ import { Counter, Histogram, Registry } from "prom-client";
 import type { EndedRequest, Observer, Stage } from "./observer.ts";
 import { addStageSpan, nameRequestSpan } from "./trace.ts";
 
-/** In seconds: from a digest (0.1 ms) to an inference that misses its deadline. */
+/** In seconds: from hashing a small image (0.1 ms) to an inference that misses its deadline. */
 const STAGE_BUCKETS = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
-/** In seconds: from a memory hit to an image that has waited in a full queue. */
+/** In seconds: from a memory hit to an image that waited in a full queue. */
 const ANSWER_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2.5, 5, 10, 30, 120];
 
 const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
 
-/** Counts and times what it is told, for `/metrics`, and makes spans of it where Deno exports them. */
+/** Counts and times events for `/metrics`, and makes spans of them if Deno exports traces. */
 export class Telemetry implements Observer {
   readonly registry = new Registry();
   readonly #requests: Counter<"route" | "method" | "status">;
@@ -22,34 +22,34 @@ export class Telemetry implements Observer {
     const registers = [this.registry];
     this.#requests = new Counter({
       name: "cutcache_http_requests_total",
-      help: "Requests that have been answered.",
+      help: "HTTP requests answered, by route, method and status.",
       labelNames: ["route", "method", "status"],
       registers,
     });
     this.#durations = new Histogram({
       name: "cutcache_http_request_duration_seconds",
-      help: "From the head of a request to its answer, without sending that.",
+      help: "Time from the header of a request until its response is ready to be sent, by route.",
       labelNames: ["route"],
       buckets: ANSWER_BUCKETS,
       registers,
     });
     this.#answers = new Histogram({
       name: "cutcache_answer_duration_seconds",
-      help: "From an image to its cutout, by where that came from: a tier of the cache, mask, inference, or collapsed.",
+      help: "Time to get a cutout, by source: a cache tier, mask, inference, or coalesced with another request.",
       labelNames: ["source"],
       buckets: ANSWER_BUCKETS,
       registers,
     });
     this.#stages = new Histogram({
       name: "cutcache_stage_duration_seconds",
-      help: "What each stage of an answer took.",
+      help: "Time spent in each stage of making a cutout.",
       labelNames: ["stage"],
       buckets: STAGE_BUCKETS,
       registers,
     });
   }
 
-  /** Requests under way. */
+  /** The number of requests that have not been answered. */
   get inFlight(): number {
     return this.#inFlight;
   }
@@ -70,7 +70,7 @@ export class Telemetry implements Observer {
   requestEnded(request: EndedRequest): void {
     this.#inFlight--;
     const { route, status, elapsedMs } = request;
-    // Senders may make up methods; each would be one more series.
+    // Clients can invent methods, and each would add a series.
     const method = METHODS.has(request.method) ? request.method : "other";
     this.#requests.inc({ route, method, status });
     this.#durations.observe({ route }, elapsedMs / 1000);

@@ -1,31 +1,30 @@
 import { compare } from "./compare.js";
+import { setUpExport, showExport } from "./export.js";
 import { addToGallery, markSelected, updateGallery } from "./gallery.js";
-import { takeIn } from "./intake.js";
-import { offerToKeep, showKeep } from "./keep.js";
+import { setUpInput } from "./input.js";
+import { failureMessage, phaseMessage, provenanceMessage } from "./messages.js";
 import { currentOptions, watchOptions } from "./options.js";
-import { showOrigin } from "./origin.js";
 import { Picture } from "./picture.js";
-import { useToken } from "./server.js";
-import { failureWords, phaseWords, sourceWords } from "./words.js";
+import { showProvenance } from "./provenance.js";
+import { setToken } from "./server.js";
 
-const part = (id) => document.querySelector(`#${id}`);
-
-/** The pictures of this session. */
-const pictures = [];
-/** The one that is shown. */
-let selected;
-let noticed;
-
-/** How long a notice is shown, in milliseconds. */
 const NOTICE_MS = 8000;
 
-takeIn(addFiles, notify);
+const byId = (id) => document.getElementById(id);
+
+/** Everything added since the page was loaded. */
+const pictures = [];
+/** The picture on the stage. */
+let selected;
+let noticeTimer;
+
+setUpInput(addFiles, notify);
+setUpExport(notify);
 watchOptions(() => selected?.render(currentOptions()));
-offerToKeep(notify);
-part("retry").addEventListener("click", retryFailed);
-part("token-form").addEventListener("submit", (event) => {
+byId("retry").addEventListener("click", retryFailed);
+byId("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  useToken(part("token").value.trim());
+  setToken(byId("token").value.trim());
   retryFailed();
 });
 
@@ -34,7 +33,7 @@ function addFiles(files) {
   pictures.push(...added);
   for (const picture of added) addToGallery(picture, select);
   document.body.classList.remove("empty");
-  part("work").hidden = false;
+  byId("work").hidden = false;
   select(added[0]);
   for (const picture of added) picture.render(currentOptions());
 }
@@ -43,77 +42,78 @@ function select(picture) {
   selected = picture;
   markSelected(picture);
   show(picture);
-  // It may have been made with other options than those that are set now.
+  // The options may have changed since it was last rendered.
   if (picture.phase.state !== "failed") picture.render(currentOptions());
 }
 
-/** The picture that is shown, and what failed for the same reason: one token, or one connection, is for all. */
+/** Retries every picture that failed for the same reason: all of them share the token and the connection. */
 function retryFailed() {
   const code = selected.phase.error?.code;
   const failed = pictures.filter(({ phase }) => phase.state === "failed" && phase.error.code === code);
-  // What was pressed is about to vanish, and whoever uses the keyboard would be nowhere.
-  part("name").focus();
+  // The pressed button is about to disappear, which would leave keyboard users without focus.
+  byId("name").focus();
   for (const picture of failed) picture.render(currentOptions());
 }
 
 function onChange(picture) {
   updateGallery(picture);
   if (picture === selected) show(picture);
-  const words = announcement(picture);
-  if (words !== undefined) say(words);
+  const message = announcementOf(picture);
+  if (message !== undefined) announce(message);
 }
 
-/** What a reader of screens is told: how each picture ended, and of the one that is shown the steps, not each percent. */
-function announcement(picture) {
+/** Screen readers hear how every picture ended. Of the selected one they also hear each step, but not each percent. */
+function announcementOf(picture) {
   const { name, phase, result } = picture;
-  if (phase.state === "done") return `${name}: done. ${sourceWords(result).meaning}`;
+  if (phase.state === "done") return `${name}: done. ${provenanceMessage(result).text}`;
   if (phase.state === "failed") {
-    const { title, advice } = failureWords(phase.error);
+    const { title, advice } = failureMessage(phase.error);
     return `${name}: ${title}. ${advice}`;
   }
   if (picture !== selected) return undefined;
-  if (phase.state === "uploading") return phase.part === 0 ? `${name}: Uploading` : undefined;
-  return ["waiting", "inferring"].includes(phase.state) ? `${name}: ${phaseWords(phase)}` : undefined;
+  if (phase.state === "uploading") return phase.fraction === 0 ? `${name}: Uploading` : undefined;
+  return ["waiting", "inferring"].includes(phase.state) ? `${name}: ${phaseMessage(phase)}` : undefined;
 }
 
-function say(words) {
-  if (part("status").textContent !== words) part("status").textContent = words;
+function announce(message) {
+  if (byId("status").textContent !== message) byId("status").textContent = message;
 }
 
-/** For what has no place of its own on the page. */
-function notify(words) {
-  part("notice").textContent = words;
-  clearTimeout(noticed);
-  noticed = setTimeout(() => part("notice").textContent = "", NOTICE_MS);
+/** Shows a message that belongs to no picture. */
+function notify(message) {
+  byId("notice").textContent = message;
+  clearTimeout(noticeTimer);
+  noticeTimer = setTimeout(() => byId("notice").textContent = "", NOTICE_MS);
 }
 
 function show(picture) {
   const { name, phase, result } = picture;
   const busy = !["done", "failed"].includes(phase.state);
-  part("name").textContent = name;
-  part("work").dataset.state = busy ? "busy" : phase.state;
+  byId("name").textContent = name;
+  byId("work").dataset.state = busy ? "busy" : phase.state;
   compare(picture);
   showProgress(phase, busy);
   showFailure(phase);
-  showKeep(picture);
-  showOrigin(result);
+  showExport(picture);
+  showProvenance(result);
 }
 
 function showProgress(phase, busy) {
-  part("progress").hidden = !busy;
+  byId("progress").hidden = !busy;
   if (!busy) return;
-  part("progress-words").textContent = phaseWords(phase);
-  if (phase.state === "uploading") part("progress-bar").value = phase.part;
-  else part("progress-bar").removeAttribute("value");
+  byId("progress-text").textContent = phaseMessage(phase);
+  if (phase.state === "uploading") byId("progress-bar").value = phase.fraction;
+  else byId("progress-bar").removeAttribute("value");
 }
 
 function showFailure({ state, error }) {
-  part("failure").hidden = state !== "failed";
+  byId("failure").hidden = state !== "failed";
   if (state !== "failed") return;
-  const { title, advice, detail, again } = failureWords(error);
-  part("failure-title").textContent = title;
-  part("failure-advice").textContent = advice;
-  part("failure-detail").textContent = detail;
-  part("token-form").hidden = error.status !== 401;
-  part("retry").hidden = !again || error.status === 401;
+  const { title, advice, detail, canRetry } = failureMessage(error);
+  byId("failure-title").textContent = title;
+  byId("failure-advice").textContent = advice;
+  byId("failure-detail").textContent = detail;
+  byId("failure-detail").hidden = detail === "";
+  byId("token-form").hidden = error.status !== 401;
+  byId("retry").hidden = !canRetry || error.status === 401;
 }

@@ -1,44 +1,44 @@
 const dialog = document.querySelector("#camera");
 const viewfinder = document.querySelector("#viewfinder");
 const shutter = document.querySelector("#shutter");
-const close = document.querySelector("#camera-close");
+const cancel = document.querySelector("#camera-cancel");
 
-/** Whether this browser has a camera to ask for; it has none where the page came over plain http. */
-export function canFilm() {
+/** Whether the browser offers a camera. On a page loaded over plain http, none does. */
+export function canUseCamera() {
   return navigator.mediaDevices?.getUserMedia !== undefined;
 }
 
 /**
- * Shows what the camera sees until a picture is taken.
- * @returns {Promise<File | undefined>} undefined where the dialog was closed.
- * @throws {DOMException} where there is no camera, or it may not be used.
+ * Shows the camera's view until a photo is taken.
+ * @returns {Promise<File | undefined>} undefined if the dialog was closed.
+ * @throws {DOMException} if there is no camera or access is denied.
  */
-export async function takePicture() {
+export async function takePhoto() {
   const stream = await navigator.mediaDevices.getUserMedia({
     video: { facingMode: "environment", width: { ideal: 1920 }, height: { ideal: 1080 } },
   });
-  const closed = Promise.withResolvers();
-  const listening = new AbortController();
-  const on = (target, type, listener) => target.addEventListener(type, listener, { signal: listening.signal });
+  const photo = Promise.withResolvers();
+  const listeners = new AbortController();
+  const on = (target, type, listener) => target.addEventListener(type, listener, { signal: listeners.signal });
   try {
     viewfinder.srcObject = stream;
     dialog.showModal();
-    on(dialog, "close", () => closed.resolve());
-    on(close, "click", () => dialog.close());
+    on(dialog, "close", () => photo.resolve());
+    on(cancel, "click", () => dialog.close());
     on(shutter, "click", async () => {
-      closed.resolve(await frame());
+      photo.resolve(await captureFrame());
       dialog.close();
     });
     await viewfinder.play();
-    return await closed.promise;
+    return await photo.promise;
   } finally {
-    listening.abort();
+    listeners.abort();
     for (const track of stream.getTracks()) track.stop();
     viewfinder.srcObject = null;
   }
 }
 
-async function frame() {
+async function captureFrame() {
   const canvas = document.createElement("canvas");
   canvas.width = viewfinder.videoWidth;
   canvas.height = viewfinder.videoHeight;

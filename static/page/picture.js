@@ -1,23 +1,23 @@
-import { lanes } from "./lanes.js";
-import { find, send } from "./server.js";
+import { concurrencyLimit } from "./limits.js";
+import { findCutout, uploadPicture } from "./server.js";
 
 /*
- * Browsers keep six connections to a server, and news of pictures needs some too. What the server knows does not wait
- * for what it has to work out.
+ * Browsers open at most six connections to a server over HTTP/1.1, and progress requests need some of them. Lookups have
+ * a limit of their own, so that a cached cutout does not wait for uploads.
  */
-const asking = lanes(2);
-const sending = lanes(3);
+const limitLookups = concurrencyLimit(2);
+const limitUploads = concurrencyLimit(3);
 
-/** A picture of this session, and the cutout of it. Tells `onChange` of each step. */
+/** A picture of this session and its cutout. Calls `onChange` at each step. */
 export class Picture {
-  /** What is being done: see `phaseWords` in words.js. */
+  /** The current step; `phaseMessage` in messages.js lists them all. */
   phase = { state: "queued" };
-  /** The latest cutout: an `Answer`, with `url`, `wanted`, `sentBytes` and `elapsedMs`. */
+  /** The latest cutout: a `Cutout` with `url`, `optionsKey`, `sentBytes` and `elapsedMs`. */
   result;
   #digest;
   #run;
-  /** Wanted as soon as what is under way has ended. */
-  #next;
+  /** Options to render as soon as the current run ends. */
+  #nextOptions;
 
   constructor(file, onChange) {
     this.file = file;
@@ -26,93 +26,98 @@ export class Picture {
     this.onChange = onChange;
   }
 
-  /** Makes the cutout with these options, unless it is there; what was wanted before is given up. */
+  /** Renders the cutout with these options unless it already has them. Replaces an earlier call that is under way. */
   async render(options) {
-    this.#next = undefined;
+    this.#nextOptions = undefined;
     if (this.#run === undefined) {
-      if (this.result?.wanted === options.key && this.phase.state === "done") return;
+      if (this.result?.optionsKey === options.key && this.phase.state === "done") return;
     } else {
       if (this.#run.options.key === options.key) return;
-      if (this.#run.inLine) {
-        // It keeps its place.
+      if (this.#run.waitsForUpload) {
+        // A new run would lose its place in line.
         this.#run.options = options;
         return;
       }
-      if (this.#run.keep) {
-        this.#next = options;
+      if (this.#run.mustFinish) {
+        this.#nextOptions = options;
         return;
       }
       this.#run.abort.abort();
     }
-    const run = this.#run = { options, abort: new AbortController(), inLine: false, keep: false };
+    const run = this.#run = { options, abort: new AbortController(), waitsForUpload: false, mustFinish: false };
     try {
-      await this.#fetch(run);
+      await this.#perform(run);
     } catch (error) {
-      this.#tell(run, { state: "failed", error });
+      this.#setPhase(run, { state: "failed", error });
     }
     if (run !== this.#run) return;
     this.#run = undefined;
-    if (this.#next !== undefined) await this.render(this.#next);
+    if (this.#nextOptions !== undefined) await this.render(this.#nextOptions);
   }
 
-  async #fetch(run) {
+  async #perform(run) {
     const { abort: { signal } } = run;
-    const started = performance.now();
-    this.#tell(run, { state: "queued" });
-    const known = await asking(signal, () => this.#ask(run));
-    const answer = known ?? await this.#inLine(run, () =>
-      send(this.file, run.options.background, run.options.query, {
-        signal,
-        onState: (phase) => {
-          // Given up now, an inference would be for nothing, and the next request begin at the end of the line.
-          run.keep ||= this.result === undefined && phase.state !== "uploading";
-          this.#tell(run, phase);
-        },
-      }));
+    const startedAt = performance.now();
+    this.#setPhase(run, { state: "queued" });
+    const cached = await limitLookups(signal, () => this.#lookUp(run));
+    const cutout = cached ?? await this.#waitToUpload(run, () => this.#upload(run));
     signal.throwIfAborted();
-    this.#digest ??= answer.digest;
+    this.#digest ??= cutout.digest;
     if (this.result !== undefined) URL.revokeObjectURL(this.result.url);
     this.result = {
-      ...answer,
-      url: URL.createObjectURL(answer.file),
-      wanted: run.options.key,
-      sentBytes: known === undefined ? this.file.size : 0,
-      elapsedMs: performance.now() - started,
+      ...cutout,
+      url: URL.createObjectURL(cutout.file),
+      optionsKey: run.options.key,
+      sentBytes: cached === undefined ? this.file.size : 0,
+      elapsedMs: performance.now() - startedAt,
     };
-    this.#tell(run, { state: "done" });
+    this.#setPhase(run, { state: "done" });
   }
 
-  /** The cutout, where the server knows it; without a digest (see `hash`) it cannot be asked. */
-  async #ask(run) {
+  /** The cached cutout, or undefined if the server has none or the digest cannot be computed; see `hash`. */
+  async #lookUp(run) {
     const { options: { query, background }, abort: { signal } } = run;
-    this.#tell(run, { state: "hashing" });
+    this.#setPhase(run, { state: "hashing" });
     const digest = this.#digest ??= await hash(this.file);
-    const address = new URLSearchParams(query);
-    if (background !== undefined) address.set("background_image", await hash(background) ?? "");
-    if (digest === undefined || address.get("background_image") === "") return undefined;
-    this.#tell(run, { state: "asking" });
-    return await find(digest, address, signal);
+    const lookup = new URLSearchParams(query);
+    if (background !== undefined) lookup.set("background_image", await hash(background) ?? "");
+    if (digest === undefined || lookup.get("background_image") === "") return undefined;
+    this.#setPhase(run, { state: "looking-up" });
+    return await findCutout(digest, lookup, signal);
   }
 
-  /** What is only rendered anew passes by the pictures that wait for an inference. */
-  async #inLine(run, work) {
-    if (this.result !== undefined) return await work();
-    run.inLine = true;
-    const begin = () => {
-      run.inLine = false;
-      return work();
+  #upload(run) {
+    return uploadPicture(this.file, run.options.background, run.options.query, {
+      signal: run.abort.signal,
+      onState: (phase) => {
+        // Aborting now would waste an inference, and the next request would start at the end of the line.
+        run.mustFinish ||= this.result === undefined && phase.state !== "uploading";
+        this.#setPhase(run, phase);
+      },
+    });
+  }
+
+  /** A picture that already has a cutout only needs rendering, so it passes those that wait for an inference. */
+  async #waitToUpload(run, upload) {
+    if (this.result !== undefined) return await upload();
+    run.waitsForUpload = true;
+    const start = () => {
+      run.waitsForUpload = false;
+      return upload();
     };
-    return await sending(run.abort.signal, begin, (place) => this.#tell(run, { state: "queued", place }));
+    const onPosition = (position) => this.#setPhase(run, { state: "queued", position });
+    return await limitUploads(run.abort.signal, start, onPosition);
   }
 
-  #tell(run, phase) {
+  /** Ignores what a replaced run still reports. */
+  #setPhase(run, phase) {
     if (run !== this.#run) return;
     this.phase = phase;
     this.onChange(this);
   }
 }
 
-/** SHA-256 in hexadecimal digits; undefined where the browser has no `crypto.subtle`, as on plain http. */
+/** SHA-256 in hexadecimal digits; undefined if the browser has no `crypto.subtle`, as on a page loaded over plain http. */
 async function hash(file) {
   if (globalThis.crypto?.subtle === undefined) return undefined;
   const digest = await crypto.subtle.digest("SHA-256", await file.arrayBuffer());

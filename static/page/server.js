@@ -1,107 +1,110 @@
 /*
- * What the page asks the server: its API is described at /docs. Addresses are relative, so that the page also works under
+ * The page's requests to the server; /docs describes its API. Addresses are relative, so that the page also works under
  * a path of a proxy.
  */
 
-const TOKEN = "token";
+const TOKEN_KEY = "token";
 
-/** Where the browser keeps nothing for pages (it may be told to), a token lasts until the page is left. */
-let token = kept(() => sessionStorage.getItem(TOKEN));
+/** The access token. If the browser blocks storage, it lasts only until the page is left. */
+let token = tryStorage(() => sessionStorage.getItem(TOKEN_KEY));
 
-/** Between two looks at where a picture is, in milliseconds; longer from look to look. */
-const FIRST_LOOK_MS = 100;
-const LAST_LOOK_MS = 500;
+/** The pause between two progress requests grows from the first value to the last. */
+const FIRST_POLL_MS = 100;
+const LAST_POLL_MS = 500;
 
-/** An answer that is no picture (RFC 9457). */
-export class Refusal extends Error {
-  name = "Refusal";
+/** The server answered with an error: problem details (RFC 9457), or an answer of a proxy that has none. */
+export class ProblemError extends Error {
+  name = "ProblemError";
   constructor(status, { code, detail, request_id: requestId } = {}, retryAfter) {
-    super(detail ?? `the server answered with status ${status}`);
+    super(detail ?? `HTTP status ${status}`);
     const retrySeconds = retryAfter === null ? undefined : Number(retryAfter);
     Object.assign(this, { status, code, requestId, retrySeconds, tokenSent: Boolean(token) });
   }
 }
 
-/** No answer at all. */
-export class Unreachable extends Error {
-  name = "Unreachable";
+/** The server did not answer. */
+export class NetworkError extends Error {
+  name = "NetworkError";
 }
 
 /**
- * @typedef {object} Answer
+ * @typedef {object} Cutout
  * @property {Blob} file
- * @property {string} source memory, sqlite, redis, mask, inference, or browser
+ * @property {string} source memory, sqlite, redis, mask, inference or browser
  * @property {{name: string, ms: number}[]} stages of the server's work
- * @property {string | undefined} digest of the picture, where the answer tells it
+ * @property {string | undefined} digest of the picture, if the server sent it
  */
 
 /**
- * The cutout, where the cache has it.
- * @returns {Promise<Answer | undefined>}
+ * Asks for a cutout by the digest of its picture, without an upload.
+ * @returns {Promise<Cutout | undefined>} undefined if the server would need the picture.
+ * @throws {ProblemError | NetworkError}
  */
-export async function find(digest, query, signal) {
+export async function findCutout(digest, query, signal) {
   const address = new URL(withQuery(`cutouts/${digest}`, query), document.baseURI);
   let response;
   try {
-    // Without the preference a picture that is not known would be an error in the browser's console.
+    // Without this preference the server answers a miss with 404, which browsers report as an error on the console.
     response = await fetch(address, { signal, headers: { ...authorization(), Prefer: "handling=lenient" } });
     if (response.status === 204) return undefined;
     if (response.ok) {
       const file = await response.blob();
-      const source = cameFromBrowser(address) ? "browser" : sourceOf(response.headers.get("Cache-Status"));
+      const source = cameFromBrowserCache(address) ? "browser" : sourceOf(response.headers.get("Cache-Status"));
       return { file, source, stages: stagesOf(response.headers.get("Server-Timing")), digest };
     }
   } catch (error) {
-    throw signal.aborted ? signal.reason : new Unreachable(error.message);
+    throw signal.aborted ? signal.reason : new NetworkError(error.message);
   }
-  throw new Refusal(response.status, await problemOf(response), response.headers.get("Retry-After"));
+  throw new ProblemError(response.status, await parseProblem(response), response.headers.get("Retry-After"));
 }
 
 /**
- * Sends a picture. `onState` is told `{state, part}` while it is uploaded (part: 0 to 1), then of its way through the
- * server: `{state, position}`.
- * @returns {Promise<Answer>}
+ * Uploads a picture and waits for its cutout. `onState` first receives `{state: "uploading", fraction}` (0 to 1), then
+ * the picture's progress on the server: `{state, position}`.
+ * @returns {Promise<Cutout>}
+ * @throws {ProblemError | NetworkError}
  */
-export async function send(file, background, query, { signal, onState }) {
+export async function uploadPicture(file, background, query, { signal, onState }) {
   const id = randomUuid();
-  const sent = new AbortController();
-  onState({ state: "uploading", part: 0 });
+  const answered = new AbortController();
+  onState({ state: "uploading", fraction: 0 });
   try {
-    const request = await upload(withQuery("cutouts", query), bodyOf(file, background), {
+    const request = await post(withQuery("cutouts", query), bodyOf(file, background), {
       signal,
       headers: { ...authorization(), "X-Request-Id": id },
-      onProgress: (part) => onState({ state: "uploading", part }),
+      onProgress: (fraction) => onState({ state: "uploading", fraction }),
       onSent: () => {
         onState({ state: "waiting" });
-        follow(id, onState, AbortSignal.any([signal, sent.signal]));
+        pollProgress(id, onState, AbortSignal.any([signal, answered.signal]));
       },
     });
-    const answer = (name) => request.getResponseHeader(name);
+    const header = (name) => request.getResponseHeader(name);
     if (request.status !== 200) {
-      throw new Refusal(request.status, await problemOf(request.response), answer("Retry-After"));
+      throw new ProblemError(request.status, await parseProblem(request.response), header("Retry-After"));
     }
     return {
       file: request.response,
-      source: sourceOf(answer("Cache-Status")),
-      stages: stagesOf(answer("Server-Timing")),
-      digest: /\/cutouts\/([0-9a-f]{64})/.exec(answer("Location"))?.[1],
+      source: sourceOf(header("Cache-Status")),
+      stages: stagesOf(header("Server-Timing")),
+      digest: /\/cutouts\/([0-9a-f]{64})/.exec(header("Location"))?.[1],
     };
   } finally {
-    sent.abort();
+    answered.abort();
   }
 }
 
-/** Kept with the tab. */
-export function useToken(given) {
-  token = given;
-  kept(() => sessionStorage.setItem(TOKEN, given));
+/** Sends this access token from now on. It is stored until the tab is closed. */
+export function setToken(newToken) {
+  token = newToken;
+  tryStorage(() => sessionStorage.setItem(TOKEN_KEY, newToken));
 }
 
 function authorization() {
   return token ? { Authorization: `Bearer ${token}` } : {};
 }
 
-function kept(access) {
+/** Browsers that block storage throw on any access to it. */
+function tryStorage(access) {
   try {
     return access();
   } catch {
@@ -114,7 +117,7 @@ function withQuery(path, query) {
 }
 
 function bodyOf(file, background) {
-  // Of no type: what it is, the server sees by itself, and says it in words where it is no picture.
+  // The server detects the format itself, but refuses a body of another type, such as text/plain, without looking at it.
   if (background === undefined) return new Blob([file], { type: "application/octet-stream" });
   const form = new FormData();
   form.set("file", file);
@@ -122,8 +125,8 @@ function bodyOf(file, background) {
   return form;
 }
 
-/** By XMLHttpRequest, since fetch tells nothing of how far a body has gone. */
-function upload(address, body, { signal, headers, onProgress, onSent }) {
+/** Uses XMLHttpRequest because fetch does not report upload progress. */
+function post(address, body, { signal, headers, onProgress, onSent }) {
   const { promise, resolve, reject } = Promise.withResolvers();
   const request = new XMLHttpRequest();
   request.open("POST", address);
@@ -132,7 +135,7 @@ function upload(address, body, { signal, headers, onProgress, onSent }) {
   request.upload.onprogress = ({ loaded, total }) => onProgress(total === 0 ? 0 : loaded / total);
   request.upload.onload = onSent;
   request.onload = () => resolve(request);
-  request.onerror = () => reject(new Unreachable("the connection failed"));
+  request.onerror = () => reject(new NetworkError("the connection failed"));
   request.onabort = () => reject(signal.reason);
   const abort = () => request.abort();
   signal.addEventListener("abort", abort);
@@ -142,20 +145,21 @@ function upload(address, body, { signal, headers, onProgress, onSent }) {
   return promise;
 }
 
-async function follow(id, onState, signal) {
-  for (let lookMs = FIRST_LOOK_MS; !signal.aborted; lookMs = Math.min(LAST_LOOK_MS, 1.5 * lookMs)) {
-    await new Promise((resolve) => setTimeout(resolve, lookMs));
+async function pollProgress(id, onState, signal) {
+  for (let pauseMs = FIRST_POLL_MS; !signal.aborted; pauseMs = Math.min(LAST_POLL_MS, 1.5 * pauseMs)) {
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
     if (signal.aborted) return;
     try {
       const { state, position } = await (await fetch(`jobs/${id}`, { signal })).json();
       if (state !== "unknown" && !signal.aborted) onState({ state, position });
     } catch {
-      // It is only news of the picture; whether it comes is seen elsewhere.
+      // Progress is optional; the upload itself reports success or failure.
     }
   }
 }
 
-async function problemOf(body) {
+/** The problem details, or undefined if the body is something else, such as a proxy's HTML. */
+async function parseProblem(body) {
   try {
     return JSON.parse(await body.text());
   } catch {
@@ -163,7 +167,7 @@ async function problemOf(body) {
   }
 }
 
-/** RFC 9211: what our own member of the list says, which names the tier or what a miss took. */
+/** `Cache-Status` (RFC 9211) may list several caches; our entry's `detail` is the tier of a hit or the work of a miss. */
 function sourceOf(cacheStatus) {
   return /Cutcache;[^,]*detail=(\w+)/.exec(cacheStatus)?.[1] ?? "inference";
 }
@@ -173,13 +177,13 @@ function stagesOf(serverTiming) {
   return Array.from(stages, ([, name, ms]) => ({ name, ms: Number(ms) }));
 }
 
-function cameFromBrowser(address) {
+function cameFromBrowserCache(address) {
   const timing = performance.getEntriesByName(address.href).at(-1);
   performance.clearResourceTimings();
   return timing?.transferSize === 0 && timing.decodedBodySize > 0;
 }
 
-/** RFC 9562, version 4; `crypto.randomUUID` is missing where the page came over plain http. */
+/** UUID version 4 (RFC 9562). `crypto.randomUUID` is missing on a page loaded over plain http. */
 function randomUuid() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = bytes[6] & 0x0f | 0x40;

@@ -11,7 +11,7 @@ interface FaultyStore extends Store {
   calls: string[];
 }
 
-/** A store that does at each call what `act` says of it. */
+/** A store whose calls fail or hang if `act` returns a promise. */
 function faultyStore(act: (operation: string) => Promise<never> | undefined): FaultyStore {
   const calls: string[] = [];
   const answer = <T>(operation: string, value: T): Promise<T> => {
@@ -33,89 +33,89 @@ function faultyStore(act: (operation: string) => Promise<never> | undefined): Fa
   };
 }
 
-const gone = () => Promise.reject(new Error("gone"));
+const down = () => Promise.reject(new Error("down"));
 
-/** Runs `use` with a guard before the store, and closes it. */
-async function withGuard(
+/** Runs `use` with a circuit breaker around the store, then closes it. */
+async function withBreaker(
   store: Store,
-  use: (guard: CircuitBreakerStore) => Promise<void>,
+  use: (breaker: CircuitBreakerStore) => Promise<void>,
   breakMs = 60_000,
 ): Promise<void> {
-  const guard = new CircuitBreakerStore(store, {
+  const breaker = new CircuitBreakerStore(store, {
     readTimeoutMs: 20,
     writeTimeoutMs: 20,
     breakMs,
     logger: getLogger("test"),
   });
-  await use(guard);
-  guard.close();
+  await use(breaker);
+  breaker.close();
 }
 
-Deno.test("guard › a store that fails is left alone from then on", async () => {
-  const store = faultyStore(gone);
-  await withGuard(store, async (guard) => {
-    for (let i = 0; i < 10; i++) await assert.rejects(() => guard.get("a"), StoreUnavailableError);
+Deno.test("circuit breaker › skips a store after its first failure", async () => {
+  const store = faultyStore(down);
+  await withBreaker(store, async (breaker) => {
+    for (let i = 0; i < 10; i++) await assert.rejects(() => breaker.get("a"), StoreUnavailableError);
     assert.deepEqual(store.calls, ["get"]);
-    assert.deepEqual(guard.health(), { health: "ng", breaker: "open", lastError: "gone", failedWrites: 0 });
+    assert.deepEqual(breaker.health(), { health: "ng", breaker: "open", lastError: "down", failedWrites: 0 });
   });
 });
 
-Deno.test("guard › a store that hangs costs one deadline", async () => {
+Deno.test("circuit breaker › waits one deadline for a store that hangs, then skips it", async () => {
   const store = faultyStore(() => new Promise<never>(() => {}));
-  await withGuard(store, async (guard) => {
-    await assert.rejects(() => guard.get("a"), /no answer within 20 ms/);
-    await assert.rejects(() => guard.get("a"), StoreUnavailableError);
-    await assert.rejects(() => guard.getOrLease!("a", 1000), StoreUnavailableError);
-    assert.deepEqual(store.calls, ["get"], "a lease is not asked for where reading has failed");
+  await withBreaker(store, async (breaker) => {
+    await assert.rejects(() => breaker.get("a"), /no answer within 20 ms/);
+    await assert.rejects(() => breaker.get("a"), StoreUnavailableError);
+    await assert.rejects(() => breaker.getOrLease!("a", 1000), StoreUnavailableError);
+    assert.deepEqual(store.calls, ["get"], "no lease is taken after a read failed");
   });
 });
 
-Deno.test("guard › writes that fail are counted, and keep neither reads away nor leases waiting", async () => {
-  const store = faultyStore((operation) => operation === "get" ? undefined : gone());
-  await withGuard(store, async (guard) => {
-    for (let i = 0; i < 3; i++) await assert.rejects(() => guard.set("a", entry), StoreUnavailableError);
-    assert.equal(guard.health().failedWrites, 3);
-    await assert.rejects(() => guard.getOrLease!("a", 1000), StoreUnavailableError);
-    assert.deepEqual(await guard.get("a"), entry);
+Deno.test("circuit breaker › counts failed writes, which stop leases but not reads", async () => {
+  const store = faultyStore((operation) => operation === "get" ? undefined : down());
+  await withBreaker(store, async (breaker) => {
+    for (let i = 0; i < 3; i++) await assert.rejects(() => breaker.set("a", entry), StoreUnavailableError);
+    assert.equal(breaker.health().failedWrites, 3);
+    await assert.rejects(() => breaker.getOrLease!("a", 1000), StoreUnavailableError);
+    assert.deepEqual(await breaker.get("a"), entry);
     assert.deepEqual(store.calls, ["set", "get"]);
   });
 });
 
-Deno.test("guard › probes the store by itself, and uses it again when it is back", async () => {
-  let down = true;
-  const store = faultyStore(() => down ? gone() : undefined);
-  await withGuard(store, async (guard) => {
-    await assert.rejects(() => guard.get("a"));
-    await assert.rejects(() => guard.set("a", entry));
+Deno.test("circuit breaker › probes a failed store without any request, and uses it again when it recovers", async () => {
+  let failing = true;
+  const store = faultyStore(() => failing ? down() : undefined);
+  await withBreaker(store, async (breaker) => {
+    await assert.rejects(() => breaker.get("a"));
+    await assert.rejects(() => breaker.set("a", entry));
     const calls = (name: string) => store.calls.filter((call) => call === name).length;
     while (calls("probe reads") < 2 || calls("probe writes") < 2) {
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
-    assert.equal(guard.health().health, "ng");
-    down = false;
-    while (guard.health().health === "ng") await new Promise((resolve) => setTimeout(resolve, 5));
-    assert.equal(guard.health().breaker, "closed");
-    assert.deepEqual(await guard.get("a"), entry);
-    assert.equal(calls("get"), 2, "no caller was a probe");
+    assert.equal(breaker.health().health, "ng");
+    failing = false;
+    while (breaker.health().health === "ng") await new Promise((resolve) => setTimeout(resolve, 5));
+    assert.equal(breaker.health().breaker, "closed");
+    assert.deepEqual(await breaker.get("a"), entry);
+    assert.equal(calls("get"), 2, "no request served as a probe");
   }, 10);
 });
 
-Deno.test("guard › what a store throws at once is a failure like any other", async () => {
+Deno.test("circuit breaker › treats a synchronous exception like any other failure", async () => {
   const store = faultyStore(() => {
     throw new Error("disk I/O error");
   });
-  await withGuard(store, async (guard) => {
-    await assert.rejects(() => guard.get("a"), StoreUnavailableError);
-    await assert.rejects(() => guard.set("a", entry), StoreUnavailableError);
-    await assert.rejects(() => guard.stats(), StoreUnavailableError);
+  await withBreaker(store, async (breaker) => {
+    await assert.rejects(() => breaker.get("a"), StoreUnavailableError);
+    await assert.rejects(() => breaker.set("a", entry), StoreUnavailableError);
+    await assert.rejects(() => breaker.stats(), StoreUnavailableError);
   });
 });
 
-Deno.test("guard › what an operator asks for is tried whatever the breakers say, and fails in words", async () => {
-  const store = faultyStore(gone);
-  await withGuard(store, async (guard) => {
-    await assert.rejects(() => guard.get("a"));
-    await assert.rejects(() => guard.clear(), /faulty cannot be asked: gone/);
+Deno.test("circuit breaker › passes operators' requests to a store that it skips, and says why they fail", async () => {
+  const store = faultyStore(down);
+  await withBreaker(store, async (breaker) => {
+    await assert.rejects(() => breaker.get("a"));
+    await assert.rejects(() => breaker.clear(), /faulty is unavailable: down/);
     assert.deepEqual(store.calls, ["get", "clear"]);
   });
 });

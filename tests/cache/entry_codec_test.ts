@@ -25,7 +25,7 @@ const codecs = {
 };
 
 for (const [name, { encode, decode }] of Object.entries(codecs)) {
-  Deno.test(`entry codec, ${name} › what was encoded is decoded`, () => {
+  Deno.test(`entry codec, ${name} › decoding reverses encoding`, () => {
     assert.deepEqual(decode(encode(entry)), entry);
     const { layout: _, ...mask } = entry;
     assert.deepEqual(decode(encode(mask)), mask);
@@ -33,14 +33,14 @@ for (const [name, { encode, decode }] of Object.entries(codecs)) {
     assert.deepEqual(decode(encode(empty)), empty);
   });
 
-  Deno.test(`entry codec, ${name} › a value that is cut off anywhere is no entry`, () => {
+  Deno.test(`entry codec, ${name} › a value truncated anywhere is rejected`, () => {
     const encoded = encode(entry);
     for (let length = 0; length < encoded.length; length++) {
       assert.equal(decode(encoded.slice(0, length)), undefined);
     }
   });
 
-  Deno.test(`entry codec, ${name} › a value with any bit flipped is no entry`, () => {
+  Deno.test(`entry codec, ${name} › a value with a flipped bit in any byte is rejected`, () => {
     for (let i = 0; i < encode(entry).length; i++) {
       const encoded = encode(entry);
       encoded[i] ^= 1 << (i % 8);
@@ -49,7 +49,7 @@ for (const [name, { encode, decode }] of Object.entries(codecs)) {
   });
 }
 
-Deno.test("entry codec, text › its length is known before it is made, and it is ASCII that JSON leaves as it is", () => {
+Deno.test("entry codec, text › the length is known before encoding, and the text is ASCII that JSON does not escape", () => {
   for (const length of [0, 1, 2, 3, 1000]) {
     const text = encodeEntryAsText({ ...entry, bytes: new Uint8Array(length).fill(251) });
     assert.equal(text.length, encodedTextLength({ ...entry, bytes: new Uint8Array(length) }));
@@ -58,7 +58,7 @@ Deno.test("entry codec, text › its length is known before it is made, and it i
   }
 });
 
-Deno.test("entry codec, text › the file's base64 is there as it is, and let go once somebody has wanted the bytes", () => {
+Deno.test("entry codec, text › the file's base64 is available until its bytes are read", () => {
   const decoded = decodeEntryFromText(ascii(encodeEntryAsText(entry)))!;
   assert.equal(new TextDecoder().decode(decoded.base64), entry.bytes.toBase64());
   assert.deepEqual(decoded.bytes, entry.bytes);
@@ -66,7 +66,7 @@ Deno.test("entry codec, text › the file's base64 is there as it is, and let go
   assert.equal(decoded.bytes, decoded.bytes, "decoded once");
 });
 
-Deno.test("entry codec, text › what others have written is no entry, whatever its checksum", () => {
+Deno.test("entry codec, text › foreign values are rejected, even with a valid checksum", () => {
   const sealed = (rest: string) => ascii(`CUT4 ${crc32(rest).toString(16).padStart(8, "0")} ${rest}`);
   const wrong = [
     "",

@@ -17,7 +17,7 @@ const entry = (fill: number, size = 100, created = fill): Entry => ({
   etag: `${fill}`,
 });
 
-/** Runs `use` with an Upstash store on a real Redis behind a real gateway. */
+/** Runs `use` with an Upstash store in front of a gateway and a real Redis. */
 async function withUpstash(
   use: (parts: { store: UpstashStore; redis: RedisServer; gateway: UpstashGateway }) => Promise<void>,
   options: Partial<UpstashStoreOptions> = {},
@@ -55,7 +55,7 @@ const stores: Record<string, (use: (store: Store) => Promise<void>) => Promise<v
 };
 
 for (const [name, withStore] of Object.entries(stores)) {
-  Deno.test(`${name} store › gives back what was set, and undefined for anything else`, () =>
+  Deno.test(`${name} store › returns what was set, and undefined for other keys`, () =>
     withStore(async (store) => {
       await store.set("a", entry(1));
       await store.set("b", entry(2));
@@ -65,7 +65,7 @@ for (const [name, withStore] of Object.entries(stores)) {
       assert.deepEqual(await store.get("a"), entry(3));
     }));
 
-  Deno.test(`${name} store › deletes, and says whether there was something`, () =>
+  Deno.test(`${name} store › deletes an entry, and reports whether there was one`, () =>
     withStore(async (store) => {
       await store.set("a", entry(1));
       assert.equal(await store.delete("a"), true);
@@ -84,13 +84,13 @@ for (const [name, withStore] of Object.entries(stores)) {
     }));
 }
 
-/** Keys as they are made of two images, by the digit that stands for each. */
+/** The keys of an image whose digest repeats one digit. */
 const keys = (
   digit: string,
 ) => [`mask:v:${digit.repeat(64)}`, `cutout:v:${digit.repeat(64)}:a`, `cutout:w:${digit.repeat(64)}:b`];
 
 for (const [name, withStore] of Object.entries(stores)) {
-  Deno.test(`${name} store › deletes what was made of an image, or everything, and counts it`, () =>
+  Deno.test(`${name} store › deletes all entries of an image, or everything, and counts them`, () =>
     withStore(async (store) => {
       for (const key of [...keys("1"), ...keys("2")]) await store.set(key, entry(1));
       assert.equal((await store.stats()).entries, 6);
@@ -106,7 +106,7 @@ for (const [name, withStore] of Object.entries(stores)) {
     }));
 }
 
-Deno.test("memory store › keeps to its bound and forgets the least recently used", async () => {
+Deno.test("memory store › stays within its size and evicts the least recently used", async () => {
   const store = new MemoryStore({ maxBytes: 3 * (1000 + 512) });
   for (const i of [1, 2, 3]) await store.set(`${i}`, entry(i, 1000));
   await store.get("1");
@@ -117,21 +117,21 @@ Deno.test("memory store › keeps to its bound and forgets the least recently us
   );
 });
 
-Deno.test("sqlite store › keeps to its bound and forgets the least recently used", async () => {
+Deno.test("sqlite store › stays within its size and evicts the least recently used", async () => {
   let now = 0;
   const store = new SqliteStore({ path: ":memory:", maxBytes: 10_000, now: () => ++now });
   for (let i = 0; i < 10; i++) await store.set(`${i}`, entry(i, 1000));
   assert.ok(await store.get("0"));
   await store.set("new", entry(99, 1000));
-  assert.ok(await store.get("0"), "was read last");
+  assert.ok(await store.get("0"), "it was read last");
   assert.ok(await store.get("new"));
   assert.equal(await store.get("1"), undefined);
-  const kept = await store.list(100);
-  assert.ok(kept.reduce((sum, { bytes }) => sum + bytes, 0) <= 10_000);
+  const remaining = await store.list(100);
+  assert.ok(remaining.reduce((sum, { bytes }) => sum + bytes, 0) <= 10_000);
   store.close();
 });
 
-Deno.test("sqlite store › an entry is gone when its time is over", async () => {
+Deno.test("sqlite store › an entry expires after its time to live", async () => {
   let now = 1000;
   const store = new SqliteStore({ path: ":memory:", maxBytes: 10_000, ttlSeconds: 60, now: () => now });
   await store.set("a", entry(1));
@@ -143,7 +143,7 @@ Deno.test("sqlite store › an entry is gone when its time is over", async () =>
   store.close();
 });
 
-Deno.test("sqlite store › keeps its entries when it is opened again", async () => {
+Deno.test("sqlite store › still has its entries after it is reopened", async () => {
   const folder = await Deno.makeTempDir();
   const options = { path: `${folder}/cache.sqlite`, maxBytes: 10_000 };
   const first = new SqliteStore(options);
@@ -155,24 +155,24 @@ Deno.test("sqlite store › keeps its entries when it is opened again", async ()
   await Deno.remove(folder, { recursive: true });
 });
 
-Deno.test("sqlite store › a damaged file is put aside, and a new one serves", async () => {
+Deno.test("sqlite store › renames a damaged file and starts a new one", async () => {
   const folder = await Deno.makeTempDir();
   const path = `${folder}/cache.sqlite`;
-  await Deno.writeTextFile(path, "this is no database, ".repeat(1000));
-  let aside = "";
-  const store = openSqliteStore({ path, maxBytes: 10_000 }, (to) => aside = to);
-  assert.equal(aside, `${path}.damaged`);
-  assert.match(await Deno.readTextFile(aside), /^this is no database/);
+  await Deno.writeTextFile(path, "this is not a database, ".repeat(1000));
+  let damaged = "";
+  const store = openSqliteStore({ path, maxBytes: 10_000 }, (to) => damaged = to);
+  assert.equal(damaged, `${path}.damaged`);
+  assert.match(await Deno.readTextFile(damaged), /^this is not a database/);
   await store.set("a", entry(1));
   assert.deepEqual(await store.get("a"), entry(1));
   store.close();
   await Deno.remove(folder, { recursive: true });
 });
 
-Deno.test("tiered store › says which tier answered, and memory has it from then on", async () => {
+Deno.test("tiered store › names the tier that had the entry, and keeps the entry in memory", async () => {
   const durable = new MemoryStore({ maxBytes: 10_000 });
   const store = new TieredStore(new MemoryStore({ maxBytes: 10_000 }), {
-    ...bound(durable),
+    ...plain(durable),
     name: "durable",
   });
   await durable.set("a", entry(1));
@@ -181,17 +181,18 @@ Deno.test("tiered store › says which tier answered, and memory has it from the
   assert.equal(await store.find("b"), undefined);
 });
 
-Deno.test("tiered store › memory answers while the durable write is still to come", async () => {
+Deno.test("tiered store › memory has the entry before the durable write is done", async () => {
   const { promise: written, resolve } = Promise.withResolvers<void>();
   const durable = new MemoryStore({ maxBytes: 10_000 });
-  const store = new TieredStore(new MemoryStore({ maxBytes: 10_000 }), { ...bound(durable), set: () => written });
+  const store = new TieredStore(new MemoryStore({ maxBytes: 10_000 }), { ...plain(durable), set: () => written });
   const setting = store.set("a", entry(1));
   assert.equal((await store.find("a"))?.tier, "memory");
   resolve();
   await setting;
 });
 
-function bound(store: Store): Store {
+/** Another object with the methods of a store, for tests to override some of them. */
+function plain(store: Store): Store {
   return {
     name: store.name,
     get: (key) => store.get(key),
@@ -204,7 +205,7 @@ function bound(store: Store): Store {
   };
 }
 
-Deno.test("upstash store › a read is one round trip, and so is a write with its recent name", () =>
+Deno.test("upstash store › a read takes one round trip, and so does a write", () =>
   withUpstash(async ({ store, gateway }) => {
     await store.set("a", entry(1));
     assert.equal(gateway.requests, 1);
@@ -213,7 +214,7 @@ Deno.test("upstash store › a read is one round trip, and so is a write with it
     assert.equal(gateway.requests, 1);
   }));
 
-Deno.test("upstash store › values live as long as they should, and the recent names are bounded", () =>
+Deno.test("upstash store › entries expire, and the list of recent entries is bounded", () =>
   withUpstash(async ({ store, redis }) => {
     for (let i = 0; i < 5; i++) await store.set(`${i}`, entry(i));
     const client = await redis.client();
@@ -223,14 +224,14 @@ Deno.test("upstash store › values live as long as they should, and the recent 
     await client.close();
   }, { recentLimit: 3 }));
 
-Deno.test("upstash store › a value over the limit is not sent", () =>
+Deno.test("upstash store › does not send a value over the limit", () =>
   withUpstash(async ({ store, gateway }) => {
     await store.set("large", entry(1, 1000));
     assert.equal(gateway.requests, 0);
     assert.equal(await store.get("large"), undefined);
   }, { maxValueBytes: 1000 }));
 
-Deno.test("upstash store › a corrupt, cut-off or foreign value is a miss and is deleted", () =>
+Deno.test("upstash store › a corrupt, truncated or foreign value is a miss and is deleted", () =>
   withUpstash(async ({ store, redis }) => {
     const client = await redis.client();
     await store.set("good", entry(1));
@@ -251,7 +252,7 @@ Deno.test("upstash store › a corrupt, cut-off or foreign value is a miss and i
     await client.close();
   }));
 
-Deno.test("upstash store › a failing write says why without quoting the value", () =>
+Deno.test("upstash store › the error of a failed write does not quote the value", () =>
   withUpstash(async ({ store, redis }) => {
     const client = await redis.client();
     await client.configSet("maxmemory", "1");
@@ -263,10 +264,10 @@ Deno.test("upstash store › a failing write says why without quoting the value"
     await client.close();
   }));
 
-Deno.test("upstash store › one process has the lease, and the others see what it made", () =>
+Deno.test("upstash store › one process at a time has the lease, and the others get its entry", () =>
   withUpstash(async ({ store, redis }) => {
     const lease = leaseOf(await store.getOrLease("a", 60_000));
-    assert.equal(await store.getOrLease("a", 60_000), undefined, "somebody has it");
+    assert.equal(await store.getOrLease("a", 60_000), undefined, "another process has it");
     leaseOf(await store.getOrLease("b", 60_000)).release();
     await store.set("a", entry(1));
     assert.deepEqual(await store.getOrLease("a", 60_000), { entry: entry(1) });
@@ -278,26 +279,26 @@ Deno.test("upstash store › one process has the lease, and the others see what 
     await client.close();
   }));
 
-Deno.test("upstash store › a lease is renewed while its holder lives, and is not released by one who lost it", () =>
+Deno.test("upstash store › a lease is renewed until its release, and a lost lease is not released", () =>
   withUpstash(async ({ store, redis }) => {
     const client = await redis.client();
     const lease = leaseOf(await store.getOrLease("a", 3000));
     for (let renewals = 0, before = 3000; renewals < 2;) {
       const left = await client.pTTL("cutcache:lease:a");
-      assert.ok(left > 0, "it has run out");
+      assert.ok(left > 0, "it has expired");
       if (left > before) renewals++;
       before = left;
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
-    assert.equal(await store.getOrLease("a", 3000), undefined, "somebody has it");
-    // As if it had run out and been taken by another process.
+    assert.equal(await store.getOrLease("a", 3000), undefined, "another process has it");
+    // As if it had expired and another process had taken it.
     await client.set("cutcache:lease:a", "another's");
     await lease.release();
     assert.equal(await client.get("cutcache:lease:a"), "another's");
     await client.close();
   }));
 
-Deno.test("upstash store › a corrupt value in a read-only Redis is an error, and not looked at for ever", () =>
+Deno.test("upstash store › a corrupt value in a read-only Redis makes the lease fail instead of retrying forever", () =>
   withUpstash(async ({ store, redis, gateway }) => {
     const client = await redis.client();
     await client.set("cutcache:a", "corrupt");
@@ -308,7 +309,7 @@ Deno.test("upstash store › a corrupt value in a read-only Redis is an error, a
     await client.close();
   }));
 
-Deno.test("upstash store › tokens of leases grow", () =>
+Deno.test("upstash store › each lease has a larger token than the one before", () =>
   withUpstash(async ({ store, redis }) => {
     const client = await redis.client();
     const tokens = [];
@@ -322,7 +323,7 @@ Deno.test("upstash store › tokens of leases grow", () =>
     await client.close();
   }));
 
-Deno.test("upstash store › with a sliding time to live, a read lengthens it in the same round trip", () =>
+Deno.test("upstash store › with a sliding time to live, a read extends it in the same round trip", () =>
   withUpstash(async ({ store, redis, gateway }) => {
     const client = await redis.client();
     const [key] = keys("1");
@@ -334,14 +335,14 @@ Deno.test("upstash store › with a sliding time to live, a read lengthens it in
     assert.ok(await client.ttl(`cutcache:${key}`) > 50);
     assert.ok(
       await client.ttl(`cutcache:image:${"1".repeat(64)}`) > 50,
-      "or the entry could not be found to be deleted",
+      "otherwise deleting the image would not find the entry",
     );
     await client.replicaOf("127.0.0.1", 1);
-    assert.deepEqual(await store.get(key), entry(1), "a read-only Redis still answers");
+    assert.deepEqual(await store.get(key), entry(1), "a read-only Redis can still be read");
     await client.close();
   }, { slidingTtl: true }));
 
-Deno.test("sqlite store › with a sliding time to live, what is read lives on", async () => {
+Deno.test("sqlite store › with a sliding time to live, a read extends it", async () => {
   let now = 1000;
   const store = new SqliteStore({
     path: ":memory:",
@@ -360,15 +361,15 @@ Deno.test("sqlite store › with a sliding time to live, what is read lives on",
   store.close();
 });
 
-Deno.test("tiered store › what memory has held for its time is asked for again", async () => {
+Deno.test("tiered store › asks the durable tier again once an entry in memory is stale", async () => {
   let now = 1000;
   const durable = new MemoryStore({ maxBytes: 10_000 });
   const memory = new MemoryStore({ maxBytes: 10_000, ttlSeconds: 60, now: () => now });
-  const store = new TieredStore(memory, { ...bound(durable), name: "durable" });
+  const store = new TieredStore(memory, { ...plain(durable), name: "durable" });
   await store.set("a", entry(1));
   await durable.delete("a");
   now += 59_000;
-  assert.equal((await store.find("a"))?.tier, "memory", "it may be stale by now");
+  assert.equal((await store.find("a"))?.tier, "memory", "still fresh, although deleted elsewhere");
   assert.equal(await store.find("a", "durable"), undefined);
   now += 2_000;
   assert.equal(await store.find("a"), undefined);
@@ -377,48 +378,48 @@ Deno.test("tiered store › what memory has held for its time is asked for again
   assert.deepEqual(await store.find("a"), { entry: entry(2), tier: "memory" });
 });
 
-Deno.test("tiered store › where the durable tier cannot be asked, memory answers however old it is", async () => {
+Deno.test("tiered store › if the durable tier is unavailable, memory serves stale entries", async () => {
   let now = 1000;
-  const failing: Store = { ...bound(new MemoryStore({ maxBytes: 1 })), get: () => Promise.reject(new Error("gone")) };
-  const guard = new CircuitBreakerStore(failing, {
+  const failing: Store = { ...plain(new MemoryStore({ maxBytes: 1 })), get: () => Promise.reject(new Error("down")) };
+  const breaker = new CircuitBreakerStore(failing, {
     readTimeoutMs: 100,
     writeTimeoutMs: 100,
     breakMs: 60_000,
     logger: getLogger("test"),
   });
   const memory = new MemoryStore({ maxBytes: 10_000, ttlSeconds: 60, now: () => now });
-  const store = new TieredStore(memory, guard);
+  const store = new TieredStore(memory, breaker);
   memory.write("a", entry(1));
   now += 3_600_000;
   assert.deepEqual(await store.find("a"), { entry: entry(1), tier: "memory" });
   assert.equal(await store.find("b"), undefined);
-  // Nobody to ask for a lease: everybody may infer.
+  // No store grants leases now, so everyone may infer.
   assert.ok("lease" in (await store.getOrLease("b", 1000))!);
   store.close();
 });
 
 function leaseOf(answer: Awaited<ReturnType<UpstashStore["getOrLease"]>>): Lease {
-  assert.ok(answer && "lease" in answer, "no lease was given");
+  assert.ok(answer && "lease" in answer, "no lease was granted");
   return answer.lease;
 }
 
-Deno.test("upstash store › a value is read from JSON of any spelling", () =>
+Deno.test("upstash store › reads a value from JSON in any notation", () =>
   withUpstash(async ({ store, redis, gateway }) => {
-    // Base64 with a slash in it, which some write as \/.
+    // Base64 with slashes, which some JSON encoders write as \/.
     const slashes = { ...entry(255), created: 1 };
     await store.set("a", slashes);
     const client = await redis.client();
     const value = await client.get("cutcache:a");
     await client.close();
     assert.match(value!, /\/\//);
-    const spellings = [
+    const notations = [
       `{"result":"${value}"}`,
       `{"result":"${value!.replaceAll("/", "\\/")}"}`,
       ` { "result" : "${value}" }\n`,
       `{"id":1,"result":"${value}"}`,
     ];
-    for (const spelling of spellings) {
-      gateway.fault = () => new Response(spelling, { headers: { "Content-Type": "application/json" } });
-      assert.deepEqual(await store.get("a"), slashes, spelling.slice(0, 20));
+    for (const notation of notations) {
+      gateway.fault = () => new Response(notation, { headers: { "Content-Type": "application/json" } });
+      assert.deepEqual(await store.get("a"), slashes, notation.slice(0, 20));
     }
   }));

@@ -1,10 +1,10 @@
 import { getLogger } from "@logtape/logtape";
 import assert from "node:assert/strict";
 import { Hono } from "hono";
-import { admission, guarded } from "../../src/http/access_control.ts";
+import { accessControl, withGuard } from "../../src/http/access_control.ts";
 import { SecretToken } from "../../src/http/auth.ts";
 import { toHttpError } from "../../src/routes/shared/errors.ts";
-import { type AppEnv, job } from "../../src/routes/shared/context.ts";
+import { type AppEnv, requestScope } from "../../src/routes/shared/context.ts";
 import { RateLimiter } from "../../src/http/rate_limit.ts";
 import { Telemetry } from "../../src/telemetry/telemetry.ts";
 
@@ -21,12 +21,12 @@ function limitedApp(trustedProxies: number, tokens: string[] = []) {
   dialect.get("/thing/:id", (c) => c.text("thing"));
   dialect.all("/thing/*", (c) => c.text("anything"));
   const app = new Hono<AppEnv>();
-  app.use(job(getLogger("cutcache"), new Telemetry()));
+  app.use(requestScope(getLogger("cutcache"), new Telemetry()));
   const rateLimiter = new RateLimiter({ requests: 2, windowMs: 86_400_000 });
   const apiTokens = tokens.map((token) => new SecretToken(token));
   app.route(
     "/",
-    guarded(dialect, admission({ apiTokens, adminToken: new SecretToken(ADMIN), rateLimiter, trustedProxies })),
+    withGuard(dialect, accessControl({ apiTokens, adminToken: new SecretToken(ADMIN), rateLimiter, trustedProxies })),
   );
   app.get("/after", (c) => c.text("not the dialect's"));
   return async (hostname: string, fields: Record<string, string> = {}, path = "/thing/1") => {
@@ -37,7 +37,7 @@ function limitedApp(trustedProxies: number, tokens: string[] = []) {
 
 const statuses = async (responses: Promise<Response>[]) => (await Promise.all(responses)).map(({ status }) => status);
 
-Deno.test("admission › each request counts once, whatever number of routes fit it", async () => {
+Deno.test("access control › each request counts once, whatever number of routes fit it", async () => {
   const ask = limitedApp(0);
   const [first, second, third] = [await ask("192.0.2.1"), await ask("192.0.2.1"), await ask("192.0.2.1")];
   assert.equal(first.headers.get("RateLimit-Limit"), "2");
@@ -52,13 +52,13 @@ Deno.test("admission › each request counts once, whatever number of routes fit
   assert.equal((await ask("192.0.2.2")).status, 200);
 });
 
-Deno.test("admission › a guard is its dialect's only", async () => {
+Deno.test("access control › a guard is its dialect's only", async () => {
   const ask = limitedApp(0, [CLIENT]);
   assert.equal((await ask("192.0.2.1", {}, "/thing/1")).status, 401);
   assert.equal((await ask("192.0.2.1", {}, "/after")).status, 200);
 });
 
-Deno.test("admission › tokens count by themselves, wrong ones by their address", async () => {
+Deno.test("access control › tokens count by themselves, wrong ones by their address", async () => {
   const ask = limitedApp(0, [CLIENT]);
   const bearer = (token: string) => ({ Authorization: `Bearer ${token}` });
   const guesses = Array.from({ length: 3 }, (_, i) => ask("192.0.2.1", bearer(`guess-number-${i}-of-many`)));
@@ -72,7 +72,7 @@ Deno.test("admission › tokens count by themselves, wrong ones by their address
   assert.equal((await ask("192.0.2.1", bearer(ADMIN))).status, 200);
 });
 
-Deno.test("admission › X-Forwarded-For is believed as far as there are trusted proxies", async () => {
+Deno.test("access control › X-Forwarded-For is believed as far as there are trusted proxies", async () => {
   const forwarded = (entries: string) => ({ "X-Forwarded-For": entries });
   const spoofed = limitedApp(0);
   assert.deepEqual(await statuses(["1", "2", "3"].map((n) => spoofed("192.0.2.1", forwarded(`198.51.100.${n}`)))), [
@@ -98,7 +98,7 @@ Deno.test("admission › X-Forwarded-For is believed as far as there are trusted
   ]);
 });
 
-Deno.test("admission › an IPv6 network of 64 bits is one client", async () => {
+Deno.test("access control › an IPv6 network of 64 bits is one client", async () => {
   const ask = limitedApp(0);
   const addresses = ["2001:db8::1", "2001:db8:0:0:ffff::2", "2001:db8::3", "2001:db8:0:1::1", "::ffff:192.0.2.1"];
   assert.deepEqual(await statuses(addresses.map((address) => ask(address))), [200, 200, 429, 200, 200]);

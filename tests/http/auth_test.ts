@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { findToken, SecretToken, tokenOf } from "../../src/http/auth.ts";
 
-Deno.test("auth › a token comes as bearer, whatever its case, or as X-Api-Key", () => {
+Deno.test("auth › reads a token from Authorization: Bearer, in any case, or from X-Api-Key", () => {
   const of = (fields: Record<string, string>) => tokenOf(new Headers(fields));
   assert.equal(of({ Authorization: "Bearer abc" }), "abc");
   assert.equal(of({ Authorization: "bearer  abc" }), "abc");
@@ -11,7 +11,7 @@ Deno.test("auth › a token comes as bearer, whatever its case, or as X-Api-Key"
   assert.equal(of({}), undefined);
 });
 
-Deno.test("auth › one of several tokens is found, and nothing else", () => {
+Deno.test("auth › finds the matching token among several, and nothing else", () => {
   const tokens = ["first-token-0123456789", "second-token-0123456789"].map((text) => new SecretToken(text));
   assert.equal(findToken(tokens, "first-token-0123456789"), tokens[0]);
   assert.equal(findToken(tokens, "second-token-0123456789"), tokens[1]);
@@ -21,12 +21,12 @@ Deno.test("auth › one of several tokens is found, and nothing else", () => {
   assert.equal(findToken([], "anything"), undefined);
 });
 
-Deno.test("auth › a token tells nothing of itself, and its id is the same everywhere", () => {
-  const [one, same, other] = ["a-secret-0123456789", "a-secret-0123456789", "b-secret-0123456789"].map((text) =>
+Deno.test("auth › a token does not reveal its text, and equal tokens have the same id", () => {
+  const [first, same, other] = ["a-secret-0123456789", "a-secret-0123456789", "b-secret-0123456789"].map((text) =>
     new SecretToken(text)
   );
-  assert.doesNotMatch(Deno.inspect(one, { showHidden: true }) + JSON.stringify(one), /a-secret/);
-  assert.equal(one.id, same.id);
-  assert.notEqual(one.id, other.id);
-  assert.doesNotMatch(one.id, /secret/);
+  assert.doesNotMatch(Deno.inspect(first, { showHidden: true }) + JSON.stringify(first), /a-secret/);
+  assert.equal(first.id, same.id);
+  assert.notEqual(first.id, other.id);
+  assert.doesNotMatch(first.id, /secret/);
 });

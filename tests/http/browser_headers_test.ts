@@ -1,14 +1,14 @@
 import { getLogger } from "@logtape/logtape";
 import assert from "node:assert/strict";
 import { Hono } from "hono";
-import { crossOrigin, safeHeaders } from "../../src/http/browser_headers.ts";
-import { type AppEnv, job } from "../../src/routes/shared/context.ts";
+import { crossOrigin, secureHeaders } from "../../src/http/browser_headers.ts";
+import { type AppEnv, requestScope } from "../../src/routes/shared/context.ts";
 import { Telemetry } from "../../src/telemetry/telemetry.ts";
 
 function appFor(origins: string[]) {
   const app = new Hono<AppEnv>();
-  app.use(job(getLogger("cutcache"), new Telemetry()));
-  app.use(safeHeaders({ embeddable: origins.length > 0 }));
+  app.use(requestScope(getLogger("cutcache"), new Telemetry()));
+  app.use(secureHeaders({ embeddable: origins.length > 0 }));
   if (origins.length > 0) app.use(crossOrigin(origins));
   app.get("/image", (c) => c.body(new Uint8Array(10), 200, { Vary: "Accept" }));
   app.get("/page", (c) => c.html("<p>", 200, { "Content-Security-Policy": "default-src 'self'" }));

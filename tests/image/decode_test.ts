@@ -23,7 +23,7 @@ function rejectsWith(code: ImageErrorCode, message: RegExp) {
 }
 
 for (const mime of ["image/png", "image/jpeg", "image/gif", "image/bmp", "image/tiff"] as const) {
-  Deno.test(`decode › ${mime} gives the colours that were painted`, async () => {
+  Deno.test(`decode › ${mime} keeps the colours that were painted`, async () => {
     const { data, width, height } = await decode(await paintImage(32, 16, quadrants(32, 16), mime), limits);
     assert.deepEqual([width, height, data.length], [32, 16, 32 * 16 * 4]);
     for (const [x, y, colour] of [[4, 3, RED], [28, 3, GREEN], [4, 12, BLUE], [28, 12, WHITE]] as const) {
@@ -35,7 +35,7 @@ for (const mime of ["image/png", "image/jpeg", "image/gif", "image/bmp", "image/
   });
 }
 
-// EXIF names the visual side that the first stored row and the first stored column show.
+// EXIF defines an orientation by the visual sides of the first stored row and the first stored column.
 const sides = [
   { orientation: 1, row: "top", column: "left" },
   { orientation: 2, row: "top", column: "right" },
@@ -69,7 +69,7 @@ for (const { orientation, row, column } of sides) {
 }
 
 Deno.test("decode › an image over the limit is refused from its header, before its pixels are read", async () => {
-  // Only the header: were a pixel read, this would be a damaged image.
+  // Only the header: an attempt to read a pixel would report a damaged image.
   const header = (await paintImage(300, 200, () => RED)).slice(0, 40);
   await assert.rejects(
     () => decode(header, { maxPixels: 59_999 }),
@@ -78,28 +78,28 @@ Deno.test("decode › an image over the limit is refused from its header, before
   await assert.rejects(() => decode(header, { maxPixels: 60_000 }), rejectsWith("invalid_image", /damaged/));
 });
 
-Deno.test("decode › bytes that are no image are invalid", async () => {
+Deno.test("decode › bytes that are not an image are invalid", async () => {
   for (const bytes of [new Uint8Array(), new Uint8Array(3), new TextEncoder().encode("Hello, I am a text.")]) {
-    await assert.rejects(() => decode(bytes, limits), rejectsWith("invalid_image", /no image/));
+    await assert.rejects(() => decode(bytes, limits), rejectsWith("invalid_image", /not an image.* JPEG, PNG/));
   }
 });
 
-Deno.test("decode › bytes that resemble an image of no size are invalid", async () => {
+Deno.test("decode › bytes that look like an image without a size are invalid", async () => {
   await assert.rejects(() => decode(new Uint8Array(100), limits), rejectsWith("invalid_image", /no pixels/));
 });
 
-Deno.test("decode › an image of another format is named and the supported ones are listed", async () => {
+Deno.test("decode › the error for an unsupported format names it and lists the supported ones", async () => {
   const svg = new TextEncoder().encode('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"></svg>');
   await assert.rejects(() => decode(svg, limits), rejectsWith("unsupported_format", /SVG .* JPEG, PNG/));
 });
 
-Deno.test("decode › a cut-off PNG is damaged, and the next image is decoded", async () => {
+Deno.test("decode › a truncated PNG is reported as damaged, and the next image is decoded", async () => {
   const png = await paintImage(64, 64, quadrants(64, 64));
   await assert.rejects(() => decode(png.slice(0, png.length / 2), limits), rejectsWith("invalid_image", /damaged/));
   assert.equal((await decode(png, limits)).width, 64);
 });
 
-Deno.test("decode › the photographs of the fixtures have their sizes", async () => {
+Deno.test("decode › the fixtures' photographs have their known sizes", async () => {
   const sizes = { astronaut: [512, 512], chelsea: [451, 300], coffee: [600, 400], rocket: [640, 427] };
   for (const [name, size] of Object.entries(sizes)) {
     const { width, height } = await decode(fixture(`${name}.jpg`), limits);

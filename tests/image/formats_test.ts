@@ -8,9 +8,9 @@ import { fixture } from "../support/images.ts";
 const limits = { maxPixels: 1_000_000 };
 const [WIDTH, HEIGHT] = [48, 32];
 
-/** Colours of the fixtures' four quarters, and where to look for them. */
+/** For each quarter of the fixtures: the x and y of a pixel, and its colour. */
 const RGB = [[12, 8, 250, 10, 10], [36, 8, 10, 250, 10], [12, 24, 10, 10, 250], [36, 24, 250, 250, 250]];
-/** Their luma (ITU-R BT.601). */
+/** The same for grayscale fixtures, by luma (ITU-R BT.601). */
 const GRAY = RGB.map(([x, y, r, g, b]) => [x, y, ...Array(3).fill(0.299 * r + 0.587 * g + 0.114 * b)]);
 
 function assertPicture(image: Pixels, colours: number[][], tolerance: number, rightAlpha = 255): void {
@@ -52,7 +52,7 @@ const files: [name: string, tolerance: number, more?: { colours?: number[][]; ri
 ];
 
 for (const [name, tolerance, { colours = RGB, rightAlpha = 255 } = {}] of files) {
-  Deno.test(`formats › ${name} is decoded with its colours and its alpha`, async () => {
+  Deno.test(`formats › ${name} is decoded with its colours and alpha`, async () => {
     assertPicture(await decode(fixture(`formats/${name}`), limits), colours, tolerance, rightAlpha);
   });
 }
@@ -65,13 +65,13 @@ Deno.test("formats › every fixture is tested", () => {
 const picture = () => decode(fixture("formats/alpha.png"), limits);
 const opaque = () => decode(fixture("formats/interlaced.png"), limits);
 
-Deno.test("encode › PNG and lossless WebP give back every pixel", async () => {
+Deno.test("encode › PNG and lossless WebP keep every pixel", async () => {
   for (const options of [{ format: "png" }, { format: "webp", quality: 100 }] as const) {
     assert.deepEqual(await decode(await encode(await picture(), options), limits), await picture(), options.format);
   }
 });
 
-Deno.test("encode › WebP and JPEG stay close, and a lower quality is smaller", async () => {
+Deno.test("encode › WebP and JPEG stay close to the image, and lower quality makes smaller files", async () => {
   const photograph = await decode(fixture("chelsea.jpg"), limits);
   for (const format of ["webp", "jpeg"] as const) {
     const [best, worse] = [
@@ -98,10 +98,10 @@ Deno.test("encode › a mask is grayscale in every format", async () => {
   }
 });
 
-Deno.test("encode › what a format cannot hold is said", async () => {
+Deno.test("encode › an image that the format cannot hold is refused, with the format's limit", async () => {
   const wide = { data: new Uint8Array(20_000 * 4), width: 20_000, height: 1 };
   await assert.rejects(() => encode(wide, { format: "webp" }), (error: unknown) => {
-    return error instanceof ImageError && /20000×1; webp holds at most 16383/.test(error.message);
+    return error instanceof ImageError && /20000×1 pixels; webp holds at most 16383/.test(error.message);
   });
   assert.equal((await decode(await encode(wide, { format: "png" }), limits)).width, 20_000);
 });

@@ -8,8 +8,8 @@ import { WorkerPool } from "../../src/inference/workers/worker_pool.ts";
 import { fixture } from "../support/images.ts";
 
 /*
- * Damages the formats' fixtures at random and decodes what comes of it, in the sandbox in which it would be in service.
- * `FUZZ_SEED` and `FUZZ_CASES` say where to begin and how far to go; a case depends on the seed and its number only.
+ * Damages the fixtures of all formats at random and decodes the results in the same sandbox as the server.
+ * `FUZZ_SEED` is the random seed and `FUZZ_CASES` the number of cases; a case depends only on the seed and its number.
  */
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -35,7 +35,7 @@ function mulberry32(seed: number): Random {
 
 const NUMBERS = [0, 1, 2, 7, 8, 16, 127, 128, 255, 256, 4095, 4096, 32767, 32768, 65535, 65536, 2 ** 31 - 1, 2 ** 31];
 
-/** Somewhere in the file; half of the time near its beginning, where the headers are. */
+/** A random position; half of the time near the beginning, in the headers. */
 function place(file: Bytes, random: Random): number {
   return random(random(2) ? file.length : Math.min(file.length, 100));
 }
@@ -50,7 +50,7 @@ function joined(...parts: Bytes[]): Bytes {
   return file;
 }
 
-/** Writes a number of 1, 2 or 4 bytes over what is there. */
+/** Overwrites 1, 2 or 4 bytes with a number. */
 function overwritten(file: Bytes, at: number, value: number, random: Random): Bytes {
   const copy = joined(file, new Uint8Array(4));
   const view = new DataView(copy.buffer);
@@ -76,7 +76,7 @@ const mutations: ((file: Bytes, random: Random, other: Bytes) => Bytes)[] = [
   function strikingNumber(file, random) {
     return overwritten(file, place(file, random), NUMBERS[random(NUMBERS.length)], random);
   },
-  // What looks like a length, since it is one of what is left in the file, becomes another.
+  // Changes a number that could be a length, because the file is longer than that from there on.
   function tamperedLength(file, random) {
     const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
     const at = place(file, random);
@@ -109,7 +109,7 @@ const mutations: ((file: Bytes, random: Random, other: Bytes) => Bytes)[] = [
   },
 ];
 
-/** Rights the checksums of a PNG: else hardly one would be looked at any further. */
+/** Corrects the checksums of a PNG: otherwise they would stop almost every case. */
 function withPngChecksums(file: Bytes): Bytes {
   if (file.subarray(0, 4).toHex() !== "89504e47") return file;
   const copy = file.slice();
@@ -133,13 +133,13 @@ function fuzzedFile(files: Bytes[], number: number): Bytes {
   return random(4) ? withPngChecksums(file) : file;
 }
 
-Deno.test(`fuzz › of ${CASES} damaged files each is decoded or refused, and the worker lives`, async () => {
+Deno.test(`fuzz › each of ${CASES} damaged files is decoded or refused, and the worker survives`, async () => {
   const names = [...Deno.readDirSync(new URL("../fixtures/formats/", import.meta.url))].map(({ name }) => name);
   const files = names.filter((name) => !name.endsWith(".py")).sort().map((name) => fixture(`formats/${name}`));
   const url = import.meta.resolve("../../src/inference/engine/image_worker.ts");
   const pool = new WorkerPool<ImageOperations>({
     name: "image",
-    host: workerRuntime,
+    runtime: workerRuntime,
     module: { url },
     size: 1,
     logger: getLogger("test"),
@@ -165,6 +165,6 @@ Deno.test(`fuzz › of ${CASES} damaged files each is decoded or refused, and th
   } finally {
     pool.close();
   }
-  // Were all of one kind, this would test nothing.
+  // If every case had the same outcome, this would test nothing.
   if (CASES >= 500) assert.ok(Math.min(decoded, refused) > CASES / 20, `${decoded} decoded, ${refused} refused`);
 });

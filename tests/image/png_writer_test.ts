@@ -8,7 +8,7 @@ import { writePng } from "../../src/image/png_writer.ts";
 import type { Pixels } from "../../src/base/pixels.ts";
 import { fixture, PHOTOGRAPHS } from "../support/images.ts";
 
-/** Reproducible noise: each pixel from a digest of its place. */
+/** Reproducible noise: digests of the positions. */
 function noise(width: number, height: number): Pixels {
   const data = new Uint8Array(4 * width * height);
   for (let at = 0; at < data.length; at += 32) {
@@ -28,20 +28,20 @@ const paint = (width: number, height: number, colour: (x: number, y: number) => 
 
 const write = ({ data, width, height }: Pixels) => writePng(data, width, height, "rgba");
 
-/** A decoder that shares nothing with the writer. */
+/** Decodes with a library that shares no code with the writer. */
 function pixelsIn(file: Uint8Array<ArrayBuffer>): Pixels {
   const { data, width, height } = PNG.sync.read(Buffer.from(file.buffer));
   return { data: new Uint8Array(data), width, height };
 }
 
-Deno.test("PNG writer › every pixel comes back, of every size and kind of image", () => {
+Deno.test("PNG writer › every pixel is kept, for every size and kind of image", () => {
   const images = [
     ...[[1, 1], [1, 5], [5, 1], [3, 2], [257, 3], [640, 427], [1, 35_000]].map(([width, height]) =>
       noise(width, height)
     ),
     paint(300, 200, () => [0, 0, 0, 0]),
     paint(300, 200, () => [255, 255, 255, 255]),
-    // Opaque and gray, opaque beside nothing, colours below nothing, and alpha of every value.
+    // Opaque and gray, opaque next to empty, hidden colours, and every value of alpha.
     paint(200, 200, (x, y) => [(x * y) % 256, (x * y) % 256, (x * y) % 256, 255]),
     paint(200, 200, (x, y) => (x - 100) ** 2 + (y - 100) ** 2 < 6400 ? [x, y, 128, 255] : [0, 0, 0, 0]),
     paint(200, 200, (x, y) => [x, y, x ^ y, 0]),
@@ -56,7 +56,7 @@ Deno.test("PNG writer › every pixel comes back, of every size and kind of imag
   }
 });
 
-Deno.test("PNG writer › photographs come back, in less than pngjs makes of them with its filter for averages", async () => {
+Deno.test("PNG writer › photographs are kept, in smaller files than pngjs writes with its filter for averages", async () => {
   for (const name of PHOTOGRAPHS) {
     const photograph = await decode(fixture(`${name}.jpg`), { maxPixels: 1e6 });
     const file = write(photograph);
@@ -71,7 +71,7 @@ Deno.test("PNG writer › photographs come back, in less than pngjs makes of the
   }
 });
 
-Deno.test("PNG writer › what repeats is packed as such, noise as cheaply as it comes", () => {
+Deno.test("PNG writer › repetitions are compressed, and noise grows by less than 1 %", () => {
   const tile = noise(64, 64);
   const tiled = paint(512, 512, (x, y) => {
     const at = 4 * ((y % 64) * 64 + x % 64);

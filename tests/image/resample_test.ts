@@ -11,19 +11,19 @@ Deno.test("resample › an image of one colour keeps it at any size", () => {
   }
 });
 
-Deno.test("resample › the same size is the same image", () => {
+Deno.test("resample › at the same size the image is unchanged", () => {
   const gray = crypto.getRandomValues(new Uint8Array(13 * 9));
   assert.deepEqual(resampleGray(gray, 13, 9, 13, 9), gray);
 });
 
-Deno.test("resample › shrinking averages what it cannot hold instead of picking pixels", () => {
+Deno.test("resample › shrinking averages pixels instead of picking some", () => {
   // A checkerboard of single pixels, shrunk eight times, is an even grey; picking pixels would leave black or white.
   const size = 64;
   const board = new Uint8Array(size * size).map((_, i) => ((i % size) + Math.floor(i / size)) % 2 * 255);
   for (const value of resampleGray(board, size, size, 8, 8)) assert.ok(Math.abs(value - 127.5) <= 2, `${value}`);
 });
 
-Deno.test("resample › agrees with Pillow's LANCZOS to the last bit", () => {
+Deno.test("resample › equals Pillow's LANCZOS to the last bit", () => {
   // numpy.asarray(Image.fromarray(values.reshape(5, 5)).resize((width, height), Image.LANCZOS)), Pillow 13.0.0
   const values = new Uint8Array(25).map((_, i) => ((i * 10) ** 2) % 256 % 251);
   const smaller = [64, 116, 95, 90, 0, 94, 87, 126, 75, 80, 94, 73];
@@ -75,7 +75,7 @@ Deno.test("resample › agrees with Pillow's LANCZOS to the last bit", () => {
   assert.deepEqual([...resampleGray(values, 5, 5, 6, 7)], larger);
 });
 
-Deno.test("resample › a much larger image is reduced first, as Pillow's LANCZOS does with reducing_gap=3.0", () => {
+Deno.test("resample › a much larger image is reduced first, as by Pillow's LANCZOS with reducing_gap=3.0", () => {
   // numpy.asarray(Image.fromarray(rgb).resize((3, 2), Image.LANCZOS, reducing_gap=3.0)), Pillow 13.0.0
   const expected = [88, 167, 44, 85, 170, 42, 86, 169, 43, 84, 171, 42, 88, 167, 44, 85, 170, 42];
   const [width, height] = [26, 19];

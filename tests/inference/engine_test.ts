@@ -18,19 +18,19 @@ async function assertCutsOut(engine: Engine, seed: number): Promise<void> {
   assert.ok(times.infer! > 0);
 }
 
-Deno.test("engine › a worker that spins, throws, exits or runs out of memory is replaced, and all others are served", (t) =>
+Deno.test("engine › a worker that spins, throws, exits or runs out of memory is replaced, and all other jobs succeed", (t) =>
   withEngine(async (engine) => {
-    const faults: [what: string, colour: Rgb, codes: EngineErrorCode[]][] = [
+    const faults: [fault: string, colour: Rgb, codes: EngineErrorCode[]][] = [
       ["spins beyond its deadline", [255, 0, 0], ["deadline_exceeded"]],
       ["throws", [0, 255, 0], ["worker_failed"]],
       ["exits", [0, 0, 255], ["deadline_exceeded", "worker_failed"]],
       ["runs out of memory", [255, 255, 255], ["worker_failed"]],
     ];
-    for (const [i, [what, colour, codes]] of faults.entries()) {
-      await t.step(what, async () => {
+    for (const [i, [fault, colour, codes]] of faults.entries()) {
+      await t.step(fault, async () => {
         const restarts = engine.status().workerRestarts;
         const bad = engine.cutout({ image: await plain(colour), render });
-        // Under load: these wait behind it, and must not suffer.
+        // These wait behind it and must succeed.
         const waiting = [1, 2, 3].map((seed) => assertCutsOut(engine, 10 * i + seed));
         await Promise.all([assert.rejects(bad, failsWith(...codes)), ...waiting]);
         await assertCutsOut(engine, 10 * i + 4);
@@ -40,7 +40,7 @@ Deno.test("engine › a worker that spins, throws, exits or runs out of memory i
     }
   }, { workerUrls: faultySession, timeoutMs: 6000 }));
 
-Deno.test("engine › an image that is at fault costs no worker", () =>
+Deno.test("engine › a bad image does not cost a worker", () =>
   withEngine(async (engine) => {
     await assert.rejects(
       () => engine.cutout({ image: new TextEncoder().encode("no image"), render }),
@@ -50,13 +50,13 @@ Deno.test("engine › an image that is at fault costs no worker", () =>
     await assertCutsOut(engine, 1);
   }));
 
-Deno.test("engine › as many jobs wait as may; the next is told when to come back", () =>
+Deno.test("engine › a job beyond the queue's limit is refused, with the time to retry after", () =>
   withEngine(async (engine) => {
-    // Two have begun (one is inferred, one decoded), two wait.
-    const taken = await Promise.all([1, 2, 3, 4].map((seed) => discImage(seed)));
-    const jobs = taken.map((image) => engine.cutout({ image, render }));
+    // Two begin (one is inferred, one decoded), two wait.
+    const images = await Promise.all([1, 2, 3, 4].map((seed) => discImage(seed)));
+    const jobs = images.map((image) => engine.cutout({ image, render }));
     assert.deepEqual([engine.status().running, engine.status().waiting], [2, 2]);
-    await assert.rejects(engine.cutout({ image: taken[0], render }), (error: unknown) => {
+    await assert.rejects(engine.cutout({ image: images[0], render }), (error: unknown) => {
       assert.ok(error instanceof EngineError);
       assert.equal(error.code, "queue_full");
       assert.ok(error.retryAfterSeconds! >= 1 && error.retryAfterSeconds! <= 60);
@@ -66,36 +66,42 @@ Deno.test("engine › as many jobs wait as may; the next is told when to come ba
     await assertCutsOut(engine, 5);
   }, { queueLimit: 2 }));
 
-Deno.test("engine › a job that nobody waits for leaves the queue", () =>
+Deno.test("engine › an aborted job leaves the queue", () =>
   withEngine(async (engine) => {
     const images = await Promise.all([1, 2, 3, 4].map((seed) => discImage(seed)));
-    const gone = new AbortController();
-    const jobs = images.map((image, i) => engine.cutout({ image, render, signal: i === 3 ? gone.signal : undefined }));
+    const controller = new AbortController();
+    const jobs = images.map((image, i) =>
+      engine.cutout({ image, render, signal: i === 3 ? controller.signal : undefined })
+    );
     assert.equal(engine.status().waiting, 2);
-    gone.abort();
+    controller.abort();
     await assert.rejects(jobs[3], { name: "AbortError" });
     assert.equal(engine.status().waiting, 1);
     await Promise.all(jobs.slice(0, 3));
     assert.equal(engine.status().inferences, 3);
   }));
 
-Deno.test("engine › a known mask is rendered without inference, and does not wait behind one", async () => {
+Deno.test("engine › a job with a known mask needs no inference, and does not wait behind one", async () => {
   let others: Promise<void>[] = [];
   await withEngine(async (engine) => {
     const image = await discImage(1);
     const { maskFile, file } = await engine.cutout({ image, render });
-    // One that hangs where it is inferred, and two that wait behind it.
+    // The first hangs in its inference, and the other two wait behind it.
     const images = [await plain([255, 255, 0]), await discImage(2), await discImage(3)];
-    others = images.map((image, i) =>
-      assert.rejects(engine.cutout({ image, render, id: `${i}` }), failsWith("closed"))
-    );
-    while (engine.progress("0")?.state !== "inferring") await new Promise((resolve) => setTimeout(resolve, 5));
+    const states: string[] = [];
+    const inferring = Promise.withResolvers<void>();
+    const onState = (state: string) => {
+      states.push(state);
+      inferring.resolve();
+    };
+    others = images.map((image) => assert.rejects(engine.cutout({ image, render, onState }), failsWith("closed")));
+    await inferring.promise;
     const again = await engine.cutout({ image, render, maskFile });
     assert.deepEqual(again.file, file);
     assert.equal(again.maskFile, undefined);
     const webp = renderOptionsSchema.parse({ format: "webp", crop: true });
     assert.equal((await engine.cutout({ image, render: webp, maskFile })).contentType, "image/webp");
-    assert.equal(engine.progress("0")?.state, "inferring");
+    assert.deepEqual(states, ["inferring"], "one hangs, two wait");
     assert.equal(engine.status().inferences, 1);
   }, { workerUrls: faultySession });
   await Promise.all(others);
@@ -111,15 +117,15 @@ Deno.test("engine › images of every proportion are cut out", () =>
     }
   }));
 
-Deno.test("engine › an unknown model is refused and the known ones are listed", () =>
+Deno.test("engine › an unknown model is refused, and the error lists the known ones", () =>
   withEngine(async (engine) => {
     await assert.rejects(engine.cutout({ image: await discImage(1), render, model: "u3net" }), (error: unknown) => {
       return error instanceof UnknownModelError && /"u3net".*u2netp/.test(error.message);
     });
   }));
 
-Deno.test("engine › a manifest that does not fit its model is an error at the start that says what does not", async (t) => {
-  const misfits: [what: string, change: Record<string, unknown>, message: RegExp][] = [
+Deno.test("engine › a manifest that does not match its model is an error at the start, which names the mismatch", async (t) => {
+  const mismatches: [part: string, change: Record<string, unknown>, message: RegExp][] = [
     [
       "input name",
       { input: { name: "image", width: 320, height: 320 } },
@@ -132,8 +138,8 @@ Deno.test("engine › a manifest that does not fit its model is an error at the 
     ],
     ["output name", { output: { name: "alpha" } }, /names the output "alpha", the model has \["1959"/],
   ];
-  for (const [what, change, message] of misfits) {
-    await t.step(what, async () => {
+  for (const [part, change, message] of mismatches) {
+    await t.step(part, async () => {
       const model = await defaultModel();
       const models = [{ ...model, manifest: { ...model.manifest, ...change } }] as [typeof model];
       await assert.rejects(() => withEngine(() => Promise.resolve(), { models }), message);

@@ -8,7 +8,7 @@ import { compareMasks } from "../support/masks.ts";
 
 const STATIC = new URL("../../static/", import.meta.url);
 
-/** Refuses a file that has not the manifest's digest. */
+/** @throws {Error} if the file does not have the manifest's digest. */
 function variant(name: string): Promise<Model> {
   return loadModel(new URL(`models/${name}.onnx`, STATIC), new URL(`models/${name}.json`, STATIC));
 }
@@ -27,18 +27,18 @@ async function alphasBy(model: Model): Promise<Uint8Array[]> {
   return alphas;
 }
 
-/** What every variant is compared with, made once. */
+/** Alphas of the default model, which every variant is compared with. Made once. */
 let referenceAlphas: Promise<Uint8Array[]> | undefined;
 
-/** How far alpha may be from the default model's, of 1.0: a little more than what the README says of its pictures. */
+/** How far alpha may be from the default model's, of 1.0: a little more than the README's figures. */
 const VARIANTS = [
-  { name: "u2netp-fast", worst: 0.027, mean: 0.01, leastOverlap: 0.9 },
-  { name: "u2netp-rank32", worst: 0.02, mean: 0.006, leastOverlap: 0.85 },
-  { name: "u2netp-int8", worst: 0.02, mean: 0.006, leastOverlap: 0.85 },
+  { name: "u2netp-fast", worst: 0.027, mean: 0.01, minIou: 0.9 },
+  { name: "u2netp-rank32", worst: 0.02, mean: 0.006, minIou: 0.85 },
+  { name: "u2netp-int8", worst: 0.02, mean: 0.006, minIou: 0.85 },
 ];
 
-for (const { name, worst, mean, leastOverlap } of VARIANTS) {
-  Deno.test(`${name} › is of the same export as the default model, under a version of its own`, async () => {
+for (const { name, worst, mean, minIou } of VARIANTS) {
+  Deno.test(`${name} › is made from the same export as the default model, and has its own version`, async () => {
     const [model, reference] = await Promise.all([variant(name), defaultModel()]);
     assert.deepEqual(model.manifest.export, reference.manifest.export);
     assert.deepEqual(model.manifest.input, reference.manifest.input);
@@ -46,7 +46,7 @@ for (const { name, worst, mean, leastOverlap } of VARIANTS) {
     assert.ok(model.bytes.length < reference.bytes.length);
   });
 
-  Deno.test(`${name} › alpha stays close to the default model's, and is not it`, async (t) => {
+  Deno.test(`${name} › alpha is close to the default model's, but not the same`, async (t) => {
     const references = await (referenceAlphas ??= defaultModel().then(alphasBy));
     const alphas = await alphasBy(await variant(name));
     const differences: number[] = [];
@@ -54,12 +54,12 @@ for (const { name, worst, mean, leastOverlap } of VARIANTS) {
       await t.step(photograph, () => {
         const { meanDifference, intersectionOverUnion } = compareMasks(alphas[i], references[i]);
         differences.push(meanDifference);
-        assert.ok(meanDifference > 0, "the two models answered alike");
+        assert.ok(meanDifference > 0, "the two models gave the same alpha");
         assert.ok(meanDifference <= worst, `mean difference ${meanDifference}`);
-        assert.ok(intersectionOverUnion >= leastOverlap, `IoU ${intersectionOverUnion}`);
+        assert.ok(intersectionOverUnion >= minIou, `IoU ${intersectionOverUnion}`);
       });
     }
-    const overAll = differences.reduce((sum, difference) => sum + difference, 0) / differences.length;
-    assert.ok(overAll <= mean, `mean difference over all photographs ${overAll}: ${differences}`);
+    const overall = differences.reduce((sum, difference) => sum + difference, 0) / differences.length;
+    assert.ok(overall <= mean, `mean difference over all photographs ${overall}: ${differences}`);
   });
 }

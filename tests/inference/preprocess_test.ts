@@ -14,31 +14,28 @@ const manifest: Manifest = {
   mask: "min-max",
 };
 
-const PLAIN: Manifest["normalisation"] = { scale: "255", mean: [0, 0, 0], std: [1, 1, 1] };
-
 Deno.test("preprocess › puts channels first, divides by the largest value and normalises", () => {
   const data = new Uint8Array([200, 100, 50, 255, 0, 50, 100, 255]);
   const tensor = preprocess({ data, width: 2, height: 1 }, manifest);
   assert.deepEqual([...tensor], [1, -1, 1, 0, 0.125, 0.25]);
 });
 
-Deno.test("preprocess › what is hidden under transparency is gray, in as far as it is", () => {
-  const data = new Uint8Array([200, 100, 50, 0, 255, 255, 255, 255]);
-  const tensor = preprocess({ data, width: 2, height: 1 }, { ...manifest, normalisation: PLAIN });
-  assert.deepEqual([...tensor].map((value) => Math.round(value * 255)), [128, 255, 128, 255, 128, 255]);
-  const half = preprocess({ data: new Uint8Array([255, 0, 0, 51, 255, 255, 255, 255]), width: 2, height: 1 }, {
-    ...manifest,
-    normalisation: PLAIN,
-  });
-  assert.deepEqual([...half].map((value) => Math.round(value * 255)), [153, 255, 102, 255, 102, 255]);
+Deno.test("preprocess › transparent pixels lie on gray, as far as they are transparent", () => {
+  const plain: Manifest = { ...manifest, normalisation: { scale: "255", mean: [0, 0, 0], std: [1, 1, 1] } };
+  const input = (...colours: number[]) => {
+    const data = Uint8Array.of(...colours, 255, 255, 255, 255);
+    return [...preprocess({ data, width: 2, height: 1 }, plain)].map((value) => Math.round(value * 255));
+  };
+  assert.deepEqual(input(200, 100, 50, 0), [128, 255, 128, 255, 128, 255]);
+  assert.deepEqual(input(255, 0, 0, 51), [153, 255, 102, 255, 102, 255]);
 });
 
-Deno.test("preprocess › an all-black image makes no NaN", () => {
+Deno.test("preprocess › an all-black image gives no NaN", () => {
   const tensor = preprocess({ data: Uint8Array.of(0, 0, 0, 255, 0, 0, 0, 255), width: 2, height: 1 }, manifest);
   assert.deepEqual([...tensor], [-1, -1, -1, -1, 0, 0]);
 });
 
-Deno.test("postprocess › stretches to the whole range and cuts to 8 bits", () => {
+Deno.test("postprocess › stretches to the whole range and truncates to 8 bits", () => {
   assert.deepEqual([...postprocess(new Float32Array([0.2, 0.6, 0.2999, 0.4]), manifest)], [0, 255, 63, 127]);
 });
 
@@ -52,7 +49,7 @@ Deno.test("postprocess › logits go through the sigmoid first", () => {
   assert.deepEqual([...mask], [0, 127, 255]);
 });
 
-Deno.test("postprocess › a probability is taken as it is", () => {
+Deno.test("postprocess › a probability is used as it is", () => {
   const mask = postprocess(new Float32Array([0, 0.5, 1, 1.5]), { ...manifest, mask: "probability" });
   assert.deepEqual([...mask], [0, 127, 255, 255]);
 });

@@ -4,10 +4,10 @@ import { workerRuntime } from "../../src/inference/workers/worker_runtime.ts";
 import { WorkerPool } from "../../src/inference/workers/worker_pool.ts";
 import type { probes } from "../support/probe_worker.ts";
 
-Deno.test("sandbox › what runs in a worker reaches no file, no network, no environment and no program", async (t) => {
+Deno.test("sandbox › code in a worker reaches no files, network, environment or programs", async (t) => {
   const pool = new WorkerPool<typeof probes>({
     name: "probe",
-    host: workerRuntime,
+    runtime: workerRuntime,
     module: { url: import.meta.resolve("../support/probe_worker.ts") },
     size: 1,
     logger: getLogger("test"),
@@ -17,7 +17,7 @@ Deno.test("sandbox › what runs in a worker reaches no file, no network, no env
   const name = "UPSTASH_REDIS_REST_TOKEN";
   const before = Deno.env.get(name);
   Deno.env.set(name, "secret");
-  const tries: [probe: keyof typeof probes, input: string | number | undefined][] = [
+  const attempts: [probe: keyof typeof probes, input: string | number | undefined][] = [
     ["readFile", new URL("../../deno.json", import.meta.url).pathname],
     ["writeFile", `${await Deno.makeTempDir()}/written`],
     ["openSocket", port],
@@ -27,16 +27,16 @@ Deno.test("sandbox › what runs in a worker reaches no file, no network, no env
     ["run", "true"],
     ["askForMore", undefined],
   ];
-  for (const [probe, input] of tries) {
+  for (const [probe, input] of attempts) {
     await t.step(`${probe} is refused`, async () => {
       const answer = await pool.call(probe, input as never, { budget: { leftMs: 30_000 } });
       assert.match(answer, /^(NotCapable|PermissionDenied|Error: denied|Error: prompt)/, answer);
     });
   }
-  assert.equal(pool.sandboxed, true, "and says so");
+  assert.equal(pool.sandboxed, true, "the pool reports it");
   if (before === undefined) Deno.env.delete(name);
   else Deno.env.set(name, before);
-  await Deno.remove((tries[1][1] as string).replace(/\/written$/, ""), { recursive: true });
+  await Deno.remove((attempts[1][1] as string).replace(/\/written$/, ""), { recursive: true });
   pool.close();
   await server.shutdown();
 });

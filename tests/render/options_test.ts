@@ -3,9 +3,9 @@ import { canonicalRenderOptions, renderOptionsSchema } from "../../src/render/op
 
 const canonical = (given: Record<string, unknown>) => canonicalRenderOptions(renderOptionsSchema.parse(given));
 
-Deno.test("render options › the same picture has the same canonical form", () => {
+Deno.test("render options › options with the same result have the same canonical form", () => {
   assert.equal(canonical({}), canonical({ format: "png", crop: false, channels: "rgba", feather: "0" }));
-  assert.equal(canonical({}), canonical({ quality: 50, margin: "10%", upscale: true }), "without effect");
+  assert.equal(canonical({}), canonical({ quality: 50, margin: "10%", upscale: true }), "options without an effect");
   assert.equal(canonical({ background: "red" }), canonical({ background: " #FF0000 " }));
   assert.equal(canonical({ background: "f00" }), canonical({ background: "rgb(255, 0, 0)" }));
   assert.equal(canonical({ format: "jpeg" }), canonical({ background: "white", format: "jpeg" }));
@@ -19,7 +19,7 @@ Deno.test("render options › the same picture has the same canonical form", () 
   assert.equal(canonical({ crop: "yes", size: "100X" }), canonical({ size: "100x", crop: true }));
 });
 
-Deno.test("render options › the canonical form of what was kept before has not changed", () => {
+Deno.test("render options › canonical forms that stored results depend on have not changed", () => {
   assert.equal(canonical({}), "[]");
   assert.equal(
     canonical({ crop: true, margin: "10%", format: "webp" }),
@@ -27,7 +27,7 @@ Deno.test("render options › the canonical form of what was kept before has not
   );
 });
 
-Deno.test("render options › another picture has another canonical form", () => {
+Deno.test("render options › options with different results have different canonical forms", () => {
   const forms = [
     {},
     { format: "webp" },
@@ -60,7 +60,7 @@ Deno.test("render options › another picture has another canonical form", () =>
   assert.equal(new Set(forms).size, forms.length);
 });
 
-Deno.test("render options › wrong ones are named, with what would be right", () => {
+Deno.test("render options › an invalid value is named, with an example of a valid one", () => {
   const wrong: [string, unknown, RegExp][] = [
     ["format", "gif", /png/],
     ["quality", 0, />=1/],

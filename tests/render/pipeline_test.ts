@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
-import { blur, compose } from "../../src/render/pipeline.ts";
+import { ImageError } from "../../src/base/errors.ts";
+import type { Mask, Pixels } from "../../src/base/pixels.ts";
 import { decode } from "../../src/image/decode.ts";
 import { decodeMask } from "../../src/image/encode.ts";
-import { ImageError } from "../../src/base/errors.ts";
-import { fit, subjectBox } from "../../src/render/geometry.ts";
+import { blur } from "../../src/render/blur.ts";
+import { visibleBox } from "../../src/render/geometry.ts";
 import { renderOptionsSchema } from "../../src/render/options.ts";
-import type { Mask, Pixels } from "../../src/base/pixels.ts";
+import { compose } from "../../src/render/pipeline.ts";
+import { fit } from "../../src/render/steps/resize.ts";
 import { fixture } from "../support/images.ts";
 
 const limits = { maxPixels: 1_000_000 };
@@ -35,7 +37,7 @@ Deno.test("compose › the image's own transparency is kept", () => {
   assert.deepEqual([data[3], data[7]], [128, 50]);
 });
 
-Deno.test("compose › removed background is gone, but for the pixels beside the subject", () => {
+Deno.test("compose › the removed background has no colours, except next to the subject", () => {
   const mask = maskOf(5, 5, (x, y) => x === 1 && y === 1 ? 255 : 0);
   const result = compose(plain(5, 5, [255, 255, 255, 255]), mask, options(), limits);
   for (let y = 0; y < 5; y++) {
@@ -54,7 +56,7 @@ Deno.test("compose › a background is put behind the subject", () => {
   assert.deepEqual(pixel(half, 2, 0), [255, 0, 0, 128]);
 });
 
-Deno.test("compose › crop cuts to the subject, with margin as far as the image goes", () => {
+Deno.test("compose › crop keeps the subject and its margin, up to the image's border", () => {
   const mask = maskOf(20, 10, (x, y) => x >= 8 && x < 12 && y >= 1 && y < 5 ? 255 : 3);
   const sizes = (given: Record<string, unknown>) => {
     const { width, height } = compose(plain(20, 10), mask, options(given), limits);
@@ -74,10 +76,10 @@ Deno.test("compose › crop takes a margin for each side, in the order of CSS", 
   };
   assert.deepEqual(box("1px 2px 3px 4px"), [14, 14, 4, 1]);
   assert.deepEqual(box("1px 2px"), [12, 12, 2, 1]);
-  assert.deepEqual(box("0 10% 20%"), [10, 12, 1, 0], "per cent of the larger side, 10 pixels");
+  assert.deepEqual(box("0 10% 20%"), [10, 12, 1, 0], "percent of the larger side, 10 pixels");
 });
 
-Deno.test("compose › nothing outside the region of interest is left", () => {
+Deno.test("compose › everything outside the region of interest is transparent", () => {
   const result = compose(plain(20, 10), maskOf(20, 10, () => 255), options({ roi: "25% 2px 15px 50%" }), limits);
   for (let y = 0; y < 10; y++) {
     for (let x = 0; x < 20; x++) {
@@ -87,7 +89,7 @@ Deno.test("compose › nothing outside the region of interest is left", () => {
   assert.deepEqual(result.foreground, { left: 5, top: 2, width: 10, height: 3 });
 });
 
-Deno.test("compose › a region beyond the image, or without pixels, is refused", () => {
+Deno.test("compose › a region that exceeds the image or has no pixels is refused", () => {
   const refusal = (roi: string) => {
     try {
       compose(plain(20, 10), maskOf(20, 10, () => 255), options({ roi }), limits);
@@ -101,7 +103,7 @@ Deno.test("compose › a region beyond the image, or without pixels, is refused"
   assert.equal(refusal("0px 0px 20px 10px"), undefined);
 });
 
-/** A subject of 10×20 pixels, 5 from the left and 10 from the top of 100×80. */
+/** A subject of 10×20 pixels at (5, 10) in an image of 100×80. */
 const subject = maskOf(100, 80, (x, y) => x >= 5 && x < 15 && y >= 10 && y < 30 ? 255 : 0);
 
 Deno.test("compose › position moves the subject and nothing else", () => {
@@ -121,7 +123,7 @@ Deno.test("compose › position moves the subject and nothing else", () => {
   assert.deepEqual(at("50% 100%"), [45, 60]);
 });
 
-Deno.test("compose › scale makes the subject that part of the canvas, in the middle unless put elsewhere", () => {
+Deno.test("compose › scale makes the subject fill that share of the canvas, centred by default", () => {
   const box = (given: Record<string, unknown>) => {
     const { width, height, foreground } = compose(plain(100, 80), subject, options(given), limits);
     assert.deepEqual([width, height], [100, 80]);
@@ -130,18 +132,18 @@ Deno.test("compose › scale makes the subject that part of the canvas, in the m
   assert.deepEqual(box({ scale: "100%" }), { left: 30, top: 0, width: 40, height: 80 });
   assert.deepEqual(box({ scale: "50%" }), { left: 40, top: 20, width: 20, height: 40 });
   assert.deepEqual(box({ scale: "50%", position: "0% 100%" }), { left: 0, top: 40, width: 20, height: 40 });
-  // Its middle is at (10, 20): twice as large it just fits.
+  // The subject's middle is at (10, 20): at twice the size it just fits.
   assert.deepEqual(box({ scale: "50%", position: "original" }), { left: 0, top: 0, width: 20, height: 40 });
   assert.deepEqual(box({ scale: "original" }), { left: 5, top: 10, width: 10, height: 20 });
 });
 
-Deno.test("compose › without a subject there is nothing to place, and its box has no pixels", () => {
+Deno.test("compose › without a subject, placing changes nothing and the subject's box has no pixels", () => {
   const result = compose(plain(6, 4), maskOf(6, 4, () => 5), options({ scale: "50%" }), limits);
   assert.deepEqual(result.foreground, { left: 0, top: 0, width: 0, height: 0 });
 });
 
 Deno.test("compose › a background picture covers the result, centred", () => {
-  // Three columns, of which a square result shows the middle one.
+  // Three columns; a square result shows only the middle one.
   const picture = plain(30, 10);
   const colours = [[255, 0, 0, 255], [0, 255, 0, 255], [0, 0, 255, 255]];
   for (let i = 0; i < 300; i++) picture.data.set(colours[Math.floor((i % 30) / 10)], i * 4);
@@ -154,8 +156,8 @@ Deno.test("compose › a background picture covers the result, centred", () => {
   assert.deepEqual(result.foreground, { left: 0, top: 0, width: 10, height: 20 });
 });
 
-Deno.test("compose › solid makes translucent parts within the subject opaque and leaves its edge", () => {
-  // A pane of 60 amid 200, whose edge goes from 0 over 100 to 200.
+Deno.test("compose › solid makes translucent parts inside the subject opaque and keeps its edge", () => {
+  // Alpha of 60 inside 200, with an edge from 0 to 200.
   const value = (x: number) => x < 20 ? 0 : x === 20 ? 100 : x < 40 ? 200 : x < 60 ? 60 : 200;
   const result = compose(plain(80, 4), maskOf(80, 4, value), options({ solid: true }), limits);
   assert.deepEqual([19, 20, 21, 45, 79].map((x) => pixel(result, x, 2)[3]), [0, 100, 255, 255, 255]);
@@ -176,7 +178,7 @@ Deno.test("compose › shrinking does not mix hidden colours into the edge", () 
   }
 });
 
-Deno.test("compose › a result over the limit is refused before it is made", () => {
+Deno.test("compose › a result over the pixel limit is refused before it is rendered", () => {
   assert.throws(
     () => compose(plain(4, 4), maskOf(4, 4, () => 255), options({ size: "2000x2000", upscale: true }), limits),
     (error: unknown) =>
@@ -194,7 +196,7 @@ Deno.test("compose › threshold hardens the mask and feather softens it", () =>
   assert.deepEqual([alpha[0], alpha[39]], [0, 255]);
 });
 
-Deno.test("compose › refine puts the edge where the image has it, and takes the old background out of it", () => {
+Deno.test("compose › refine moves the edge to that of the image, and removes the old background's colour", () => {
   // A grey subject before green, under a mask of a quarter of the size: its edge is blurred over several pixels.
   const image = plain(64, 64, [0, 255, 0, 255]);
   for (let y = 0; y < 64; y++) image.data.fill(90, y * 64 * 4, (y * 64 + 31) * 4);
@@ -210,7 +212,7 @@ Deno.test("compose › refine puts the edge where the image has it, and takes th
   assert.ok(error(refined) < error(rough) / 2, `${error(refined)} and ${error(rough)}`);
 });
 
-Deno.test("blur › has the standard deviation that was asked for and keeps the sum", () => {
+Deno.test("blur › has the given standard deviation and keeps the sum", () => {
   for (const sigma of [0.5, 1, 2.5, 8]) {
     const size = 121;
     const point = new Uint8Array(size);
@@ -227,7 +229,7 @@ Deno.test("blur › has the standard deviation that was asked for and keeps the 
   }
 });
 
-Deno.test("fit › keeps proportions and enlarges only where asked", () => {
+Deno.test("fit › keeps proportions and enlarges only with `upscale`", () => {
   const size = { width: 400, height: 200 };
   assert.deepEqual(fit(size, { width: 100, height: 100 }, false), { width: 100, height: 50 });
   assert.deepEqual(fit(size, { height: 100 }, false), { width: 200, height: 100 });
@@ -238,16 +240,16 @@ Deno.test("fit › keeps proportions and enlarges only where asked", () => {
   assert.deepEqual(fit({ width: 1, height: 5000 }, { width: 10, height: 10 }, false), { width: 1, height: 10 });
 });
 
-Deno.test("subjectBox › encloses what can be seen", () => {
+Deno.test("visibleBox › encloses every visible pixel", () => {
   const image = plain(9, 9, [1, 1, 1, 0]);
-  assert.deepEqual(subjectBox(image), { left: 0, top: 0, width: 9, height: 9 });
+  assert.equal(visibleBox(image), undefined);
   image.data[(2 * 9 + 3) * 4 + 3] = 255;
   image.data[(6 * 9 + 4) * 4 + 3] = 20;
   image.data[3] = 5;
-  assert.deepEqual(subjectBox(image), { left: 3, top: 2, width: 2, height: 5 });
+  assert.deepEqual(visibleBox(image), { left: 3, top: 2, width: 2, height: 5 });
 });
 
-Deno.test("compose › smooth makes of a mask what rembg's post-processing makes of it", async () => {
+Deno.test("compose › smooth has the result of rembg's post-processing", async () => {
   const known = decodeMask(fixture("astronaut.rembg-u2netp.mask.png"));
   const expected = await decode(fixture("astronaut.rembg-ppm.mask.png"), limits);
   const { width, height } = known;
@@ -258,11 +260,11 @@ Deno.test("compose › smooth makes of a mask what rembg's post-processing makes
     assert.ok(alpha === 0 || alpha === 255);
     if (alpha !== expected.data[i * 4]) different++;
   }
-  // The blur here is made of box blurs: it differs from the Gaussian by parts of a grey level.
+  // Our blur consists of box blurs, which differ from a Gaussian by less than a grey level.
   assert.ok(different / (width * height) < 0.001, `${different} pixels differ`);
 });
 
-Deno.test("compose › smooth takes away what is thinner than three pixels", () => {
+Deno.test("compose › smooth removes lines that are less than three pixels wide", () => {
   const mask = maskOf(40, 20, (x, y) => x === 5 || (x > 15 && x < 35 && y > 4 && y < 16) ? 255 : 0);
   const { data } = compose(plain(40, 20), mask, options({ smooth: true }), limits);
   assert.deepEqual([data[(10 * 40 + 5) * 4 + 3], data[(10 * 40 + 25) * 4 + 3]], [0, 255]);

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { decontaminate, refineAlpha } from "../../src/render/refine.ts";
-import { resampleGray } from "../../src/image/resample.ts";
 import type { Pixels } from "../../src/base/pixels.ts";
+import { resampleGray } from "../../src/image/resample.ts";
+import { decontaminate } from "../../src/render/matting/decontaminate.ts";
+import { refineAlpha } from "../../src/render/matting/refine_alpha.ts";
 import type { Rgb } from "../support/images.ts";
 
 const SUBJECT: Rgb = [200, 60, 40];
@@ -24,7 +25,7 @@ function mix(alpha: Uint8Array, width: number, height: number, subject = SUBJECT
   return { data, width, height };
 }
 
-/** Alpha after a stay in a mask of this size. */
+/** Alpha, downsampled to a mask of this size and upsampled again. */
 function blurred(alpha: Uint8Array, width: number, height: number, mask: { width: number; height: number }) {
   return resampleGray(
     resampleGray(alpha, width, height, mask.width, mask.height),
@@ -43,7 +44,7 @@ const [width, height] = [160, 120];
 const mask = { width: 20, height: 15 };
 const disc: Shape = (x, y) => Math.max(0, Math.min(1, 40 - Math.hypot(x - 80, y - 60)));
 
-Deno.test("refineAlpha › an edge that the mask blurs is put back where the image has it", () => {
+Deno.test("refineAlpha › an edge that the mask blurs moves to the image's edge", () => {
   const truth = drawAlpha(width, height, disc);
   const alpha = blurred(truth, width, height, mask);
   const refined = refineAlpha(mix(truth, width, height), alpha, mask);
@@ -51,7 +52,7 @@ Deno.test("refineAlpha › an edge that the mask blurs is put back where the ima
   assert.ok(after < before / 3, `${before} before, ${after} after`);
 });
 
-Deno.test("refineAlpha › away from edges, alpha stays what it was", () => {
+Deno.test("refineAlpha › away from edges, alpha does not change", () => {
   const truth = drawAlpha(width, height, disc);
   const alpha = blurred(truth, width, height, mask);
   const refined = refineAlpha(mix(truth, width, height), alpha, mask);
@@ -60,7 +61,7 @@ Deno.test("refineAlpha › away from edges, alpha stays what it was", () => {
   }
 });
 
-Deno.test("refineAlpha › where subject and background look alike, the mask's alpha remains", () => {
+Deno.test("refineAlpha › if subject and background look alike, alpha hardly changes", () => {
   const alpha = blurred(drawAlpha(width, height, disc), width, height, mask);
   const noise = new Uint8Array(width * height * 4).map((_, i) => 120 + (i * 7919) % 5);
   assert.ok(meanDifference(refineAlpha({ data: noise, width, height }, alpha, mask), alpha) < 0.1);
@@ -72,7 +73,7 @@ Deno.test("refineAlpha › an image of one colour changes nothing", () => {
   assert.deepEqual(refineAlpha(flat, alpha, mask), alpha);
 });
 
-Deno.test("refineAlpha › a mask of one value stays as it is", () => {
+Deno.test("refineAlpha › a mask of one value does not change", () => {
   const image = mix(drawAlpha(width, height, disc), width, height);
   for (const value of [0, 128, 255]) {
     const alpha = new Uint8Array(width * height).fill(value);
@@ -91,7 +92,7 @@ Deno.test("decontaminate › opaque and transparent pixels keep their colours, a
   }
 });
 
-Deno.test("decontaminate › the background's colour is gone from a half-transparent pixel", () => {
+Deno.test("decontaminate › removes the background's colour from a half-transparent pixel", () => {
   const alpha = drawAlpha(width, height, (x) => Math.max(0, Math.min(1, (x - 70) / 20)));
   const image = mix(alpha, width, height);
   decontaminate(image, alpha, mask);
@@ -102,8 +103,8 @@ Deno.test("decontaminate › the background's colour is gone from a half-transpa
   );
 });
 
-Deno.test("decontaminate › a subject's pixel that the mask takes for half transparent gets no colour of its own", () => {
-  // The mask is wrong: the image is all subject where alpha falls off. Unmixing would overshoot.
+Deno.test("decontaminate › a wrong mask does not give the subject colours that it does not have", () => {
+  // The mask is wrong: alpha falls off inside the subject. Unmixing would overshoot.
   const alpha = drawAlpha(width, height, (x) => Math.max(0, Math.min(1, (x - 60) / 20)));
   const image = mix(drawAlpha(width, height, (x) => x < 60 ? 0 : 1), width, height);
   decontaminate(image, alpha, mask);
@@ -112,7 +113,7 @@ Deno.test("decontaminate › a subject's pixel that the mask takes for half tran
   }
 });
 
-Deno.test("decontaminate › without a subject or without a background colours stay", () => {
+Deno.test("decontaminate › without a subject or a background, colours do not change", () => {
   for (const value of [0, 255]) {
     const image = mix(drawAlpha(width, height, disc), width, height);
     const before = image.data.slice();
@@ -121,7 +122,7 @@ Deno.test("decontaminate › without a subject or without a background colours s
   }
 });
 
-Deno.test("refine › images of any proportions work", () => {
+Deno.test("refine › works for images of any proportions", () => {
   for (const [width, height] of [[1, 1], [1, 5000], [5000, 1], [2, 3], [641, 7], [7, 1281]]) {
     const truth = drawAlpha(
       width,
@@ -132,7 +133,7 @@ Deno.test("refine › images of any proportions work", () => {
     const alpha = blurred(truth, width, height, { width: 320, height: 320 });
     const refined = refineAlpha(image, alpha);
     assert.equal(refined.length, alpha.length);
-    // A value that is not a number would have become 0.
+    // NaN would have become 0.
     assert.ok(meanDifference(refined, truth) <= meanDifference(alpha, truth) + 2, `${width}×${height}`);
     decontaminate(image, refined);
   }

@@ -1,6 +1,6 @@
 import { getLogger } from "@logtape/logtape";
 import assert from "node:assert/strict";
-import { type AppParts, createApp } from "../../src/app.ts";
+import { type AppOptions, createApp } from "../../src/app.ts";
 import { MemoryStore } from "../../src/cache/memory.ts";
 import type { Store } from "../../src/cache/store.ts";
 import { TieredStore } from "../../src/cache/tiered.ts";
@@ -15,22 +15,23 @@ import { Telemetry } from "../../src/telemetry/telemetry.ts";
 import { quickModel, withEngine } from "../support/engine.ts";
 import { discImage, paintImage } from "../support/images.ts";
 import { withLogs } from "../support/logs.ts";
+import { UUID } from "../support/uuid.ts";
 
 interface Parts {
   app: ReturnType<typeof createApp>;
-  /** Sends an image, or a body as it is. */
+  /** Sends an image, or a complete body. */
   predict(imageOrBody: Uint8Array | string, signal?: AbortSignal): Promise<Response>;
   cache: TieredStore;
   deferred: DeferredWork;
   engine: Engine;
 }
 
-/** The application with the real engine and a durable store of the test's, without a socket. */
+/** Runs `use` with the application on the real engine, with the durable store given and without a socket. */
 async function withApp(
   durable: Store | undefined,
   use: (parts: Parts) => Promise<void>,
   options: Partial<EngineOptions> = {},
-  appParts: Partial<AppParts> = {},
+  appParts: Partial<AppOptions> = {},
 ): Promise<void> {
   const logger = getLogger("cutcache");
   await withEngine(async (engine) => {
@@ -48,7 +49,7 @@ async function withApp(
       cache,
       maxAgeSeconds: 60,
       needsToken: false,
-      admission: { apiTokens: [], trustedProxies: 0 },
+      access: { apiTokens: [], trustedProxies: 0 },
       corsOrigins: [],
       bodies: new BodyReader({ maxBytes: 1e7, maxPendingBytes: 1e8, timeoutMs: 30_000 }),
       readiness: new Readiness(engine),
@@ -73,7 +74,7 @@ async function withApp(
   }, { logger, ...options });
 }
 
-const nothingElse = {
+const emptyStore = {
   delete: () => Promise.resolve(false),
   deleteImage: () => Promise.resolve(0),
   clear: () => Promise.resolve(0),
@@ -81,37 +82,37 @@ const nothingElse = {
   stats: () => Promise.resolve({ entries: 0 }),
 };
 
-Deno.test("app › a store that takes its time to write does not delay the response", async () => {
+Deno.test("app › a slow write to the store does not delay the response", async () => {
   const written: string[] = [];
-  const { promise: mayEnd, resolve: letEnd } = Promise.withResolvers<void>();
-  // A response that waits for its writes comes after them, rather than never.
-  const giveUp = setTimeout(letEnd, 60_000);
+  const { promise: writeMayEnd, resolve: endWrites } = Promise.withResolvers<void>();
+  // If a response waits for its writes, the test fails after a minute instead of hanging.
+  const giveUp = setTimeout(endWrites, 60_000);
   const slow: Store = {
     name: "slow",
     get: () => Promise.resolve(undefined),
     set: async (key) => {
-      await mayEnd;
+      await writeMayEnd;
       written.push(key.split(":")[0]);
     },
-    ...nothingElse,
+    ...emptyStore,
   };
   await withApp(slow, async ({ predict, deferred }) => {
     const response = await predict(await discImage(1));
     assert.equal((await response.json()).status, "ok");
-    assert.deepEqual(written, [], "the response is here and the write is not done");
+    assert.deepEqual(written, [], "the response arrived before the writes");
     assert.equal(deferred.pending, 2);
-    letEnd();
+    endWrites();
     await deferred.settled();
     assert.deepEqual(written.sort(), ["cutout", "mask"]);
   }).finally(() => clearTimeout(giveUp));
 });
 
-Deno.test("app › a write that fails is logged and counted, and the response is not touched", async () => {
+Deno.test("app › a failed write is logged and counted, and does not affect the response", async () => {
   const failing: Store = {
     name: "failing",
     get: () => Promise.resolve(undefined),
     set: () => Promise.reject(new Error("disk full")),
-    ...nothingElse,
+    ...emptyStore,
   };
   await withLogs(async (logs) => {
     await withApp(failing, async ({ predict, deferred }) => {
@@ -123,8 +124,8 @@ Deno.test("app › a write that fails is logged and counted, and the response is
   });
 });
 
-Deno.test("app › a lease that comes when its request has gone is given back", async () => {
-  const asked = Promise.withResolvers<void>();
+Deno.test("app › a lease granted after its request was aborted is released", async () => {
+  const requested = Promise.withResolvers<void>();
   const granted = Promise.withResolvers<void>();
   const released = Promise.withResolvers<void>();
   const leasing: Store = {
@@ -132,25 +133,25 @@ Deno.test("app › a lease that comes when its request has gone is given back", 
     get: () => Promise.resolve(undefined),
     set: () => Promise.resolve(),
     getOrLease: async () => {
-      asked.resolve();
+      requested.resolve();
       await granted.promise;
       return { lease: { release: () => Promise.resolve(released.resolve()) } };
     },
-    ...nothingElse,
+    ...emptyStore,
   };
   await withApp(leasing, async ({ predict, engine }) => {
     const client = new AbortController();
-    const answering = predict(await discImage(2), client.signal);
-    await asked.promise;
+    const pending = predict(await discImage(2), client.signal);
+    await requested.promise;
     client.abort();
-    assert.equal((await answering).status, 503);
+    assert.equal((await pending).status, 503);
     granted.resolve();
     await released.promise;
     assert.equal(engine.status().inferences, 0);
   });
 });
 
-Deno.test("app › a failure of ours is a 500 with a request_id; the details are in the log only", async () => {
+Deno.test("app › an internal error is a 500 with a request_id; only the log has the details", async () => {
   const workerUrls = { session: import.meta.resolve("../support/faulty_session_worker.ts") };
   await withLogs(async (logs) => {
     await withApp(undefined, async ({ predict }) => {
@@ -159,14 +160,15 @@ Deno.test("app › a failure of ours is a 500 with a request_id; the details are
       assert.equal(response.status, 500);
       const text = await response.text();
       assert.doesNotMatch(text, /thrown by the test|worker/);
-      const { request_id, ...answer } = JSON.parse(text);
-      assert.match(request_id, /^[0-9a-f]{6}$/);
-      assert.deepEqual(Object.keys(answer), ["status", "img_none_bg_base64", "error"]);
-      assert.deepEqual([answer.status, answer.img_none_bg_base64, answer.error.code], ["ng", null, "internal_error"]);
+      const { request_id, job_id, ...body } = JSON.parse(text);
+      assert.match(request_id, UUID);
+      assert.equal(job_id, request_id);
+      assert.deepEqual(Object.keys(body), ["status", "img_none_bg_base64", "error"]);
+      assert.deepEqual([body.status, body.img_none_bg_base64, body.error.code], ["ng", null, "internal_error"]);
       const logged = logs.find(({ properties }) =>
         properties.request_id === request_id && String(properties.error).includes("thrown by the test")
       );
-      assert.ok(logged, "the log has the details under the job's id");
+      assert.ok(logged, "the log has the details under the request's id");
 
       const red = await paintImage(16, 16, () => [255, 0, 0]);
       const late = await predict(red);
@@ -177,7 +179,7 @@ Deno.test("app › a failure of ours is a 500 with a request_id; the details are
   });
 });
 
-Deno.test("app › a body that comes again is answered without being parsed, decoded or encoded", () =>
+Deno.test("app › a repeated body is served without parsing, decoding or encoding", () =>
   withApp(undefined, async ({ predict, cache, engine }) => {
     const image = await discImage(1);
     const first = new Uint8Array(await (await predict(image)).arrayBuffer());
@@ -197,11 +199,11 @@ Deno.test("app › a body that comes again is answered without being parsed, dec
       assert.match(again.headers.get("Cache-Status")!, /hit; detail=memory/);
       assert.deepEqual(new Uint8Array(await again.arrayBuffer()), first);
       assert.deepEqual(calls, { parse: 0, fromBase64: 0, toBase64: 0 });
-      // What is no longer there is made again from the same body.
+      // After the cache is cleared, the same body makes the cutout again.
       await cache.clear();
-      const made = await predict(body);
-      assert.match(made.headers.get("Cache-Status")!, /fwd=miss; stored; detail=inference/);
-      assert.deepEqual(new Uint8Array(await made.arrayBuffer()), first);
+      const miss = await predict(body);
+      assert.match(miss.headers.get("Cache-Status")!, /fwd=miss; stored; detail=inference/);
+      assert.deepEqual(new Uint8Array(await miss.arrayBuffer()), first);
       assert.deepEqual([calls.parse, calls.fromBase64], [1, 1]);
       assert.equal(engine.status().inferences, 2);
     } finally {
@@ -211,9 +213,9 @@ Deno.test("app › a body that comes again is answered without being parsed, dec
     }
   }));
 
-Deno.test("app › a probe asks neither the store nor the model, and a server that stops is not ready", async () => {
-  let asked = 0;
-  const count = <T>(value: T) => () => (asked++, Promise.resolve(value));
+Deno.test("app › probes use neither the store nor the model, and a stopping server is not ready", async () => {
+  let calls = 0;
+  const count = <T>(value: T) => () => (calls++, Promise.resolve(value));
   const counting: Store = {
     name: "counting",
     get: count(undefined),
@@ -232,10 +234,10 @@ Deno.test("app › a probe asks neither the store nor the model, and a server th
       for (let i = 0; i < 20; i++) {
         for (const path of ["/livez", "/readyz", "/health", "/metrics"]) assert.equal(await status(path), 200, path);
       }
-      assert.equal(asked, 0);
+      assert.equal(calls, 0);
       assert.equal(engine.status().running + engine.status().waiting + engine.status().inferences, 0);
       await cache.stats();
-      assert.equal(asked, 1, "it would have been counted");
+      assert.equal(calls, 1, "calls of the store are counted");
       readiness.stop();
       const notReady = await app.request("/readyz");
       assert.deepEqual([notReady.status, await notReady.json()], [503, {
@@ -249,7 +251,7 @@ Deno.test("app › a probe asks neither the store nor the model, and a server th
   );
 });
 
-/** Routes that say nothing of images and cost next to nothing. */
+/** Routes that reveal nothing about images and cost almost nothing. */
 const OPEN = new Set([
   "/",
   "/health",
@@ -264,7 +266,7 @@ const OPEN = new Set([
 
 const API_TOKEN = "an-api-token-of-a-client";
 
-Deno.test("app › every route but those on the open list needs a token and is limited", () =>
+Deno.test("app › every route except the open ones needs a token and is rate-limited", () =>
   withApp(
     undefined,
     async ({ app, deferred }) => {
@@ -274,26 +276,26 @@ Deno.test("app › every route but those on the open list needs a token and is l
         const methods = app.routes.filter((route) => route.path === path).map(({ method }) => method);
         for (const method of new Set(methods.map((method) => method === "ALL" ? "POST" : method))) {
           const address = path.replace(/:\w+(\{[^}]*\})?/g, "0").replace("*", "0");
-          const ask = (headers: Record<string, string>) => app.request(address, { method, headers }, {}, deferred);
-          const wrong = await ask({ Authorization: "Bearer a-token-that-nobody-has" });
-          const where = `${method} ${path}`;
+          const send = (headers: Record<string, string>) => app.request(address, { method, headers }, {}, deferred);
+          const refused = await send({ Authorization: "Bearer an-invalid-token-0123" });
+          const label = `${method} ${path}`;
           if (OPEN.has(path)) {
-            assert.ok(wrong.status !== 401 && wrong.status !== 403, where);
-            assert.equal(wrong.headers.get("RateLimit-Limit"), null, where);
+            assert.ok(refused.status !== 401 && refused.status !== 403, label);
+            assert.equal(refused.headers.get("RateLimit-Limit"), null, label);
             continue;
           }
           // remove.bg's clients expect 403.
-          const refusal = path.startsWith("/v1.0/") ? 403 : 401;
-          assert.equal(wrong.status, refusal, where);
-          assert.match(wrong.headers.get("WWW-Authenticate")!, /^Bearer/, where);
-          assert.equal(wrong.headers.get("RateLimit-Limit"), "1000", where);
-          assert.notEqual((await ask({ "X-Api-Key": API_TOKEN })).status, refusal, where);
+          const status = path.startsWith("/v1.0/") ? 403 : 401;
+          assert.equal(refused.status, status, label);
+          assert.match(refused.headers.get("WWW-Authenticate")!, /^Bearer/, label);
+          assert.equal(refused.headers.get("RateLimit-Limit"), "1000", label);
+          assert.notEqual((await send({ "X-Api-Key": API_TOKEN })).status, status, label);
         }
       }
     },
     {},
     {
-      admission: {
+      access: {
         apiTokens: [new SecretToken("another-token-of-a-client"), new SecretToken(API_TOKEN)],
         rateLimiter: new RateLimiter({ requests: 1000, windowMs: 3_600_000 }),
         trustedProxies: 0,
@@ -301,14 +303,14 @@ Deno.test("app › every route but those on the open list needs a token and is l
     },
   ));
 
-Deno.test("app › a refusal has the shape of the dialect it answers", () =>
+Deno.test("app › each API refuses a request without a token in its own error format", () =>
   withApp(
     undefined,
     async ({ predict, app }) => {
       const refused = await predict("{}");
       assert.equal(refused.status, 401);
-      const { error, ...answer } = await refused.json();
-      assert.deepEqual(answer, { status: "ng", img_none_bg_base64: null });
+      const { error, ...body } = await refused.json();
+      assert.deepEqual(body, { status: "ng", img_none_bg_base64: null });
       assert.equal(error.code, "unauthorized");
       const cutout = await app.request(`/cutouts/${"0".repeat(64)}`);
       assert.equal(cutout.headers.get("Content-Type"), "application/problem+json");
@@ -319,5 +321,5 @@ Deno.test("app › a refusal has the shape of the dialect it answers", () =>
       assert.equal((await removebg.json()).errors[0].code, "auth_failed");
     },
     {},
-    { admission: { apiTokens: [new SecretToken(API_TOKEN)], trustedProxies: 0 } },
+    { access: { apiTokens: [new SecretToken(API_TOKEN)], trustedProxies: 0 } },
   ));

@@ -6,7 +6,7 @@ import { withEngine } from "../support/engine.ts";
 import { discImage } from "../support/images.ts";
 import { withLogs } from "../support/logs.ts";
 
-Deno.test("readiness › a first run that fails is said, and made up for by a request that goes well", () =>
+Deno.test("readiness › reports a failed first run until a request succeeds", () =>
   withLogs(async (logs) => {
     const logger = getLogger("cutcache");
     await withEngine(async (engine) => {

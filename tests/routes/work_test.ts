@@ -6,7 +6,7 @@ import { TieredStore } from "../../src/cache/tiered.ts";
 import { UpstashStore } from "../../src/cache/upstash.ts";
 import { DeferredWork } from "../../src/base/deferred.ts";
 import { BodyReader } from "../../src/http/body.ts";
-import { type AppEnv, job } from "../../src/routes/shared/context.ts";
+import { type AppEnv, requestScope } from "../../src/routes/shared/context.ts";
 import type { CutoutEngine } from "../../src/inference/engine/engine.ts";
 import { CutoutService } from "../../src/cutouts/service.ts";
 import { cutoutsRoute } from "../../src/routes/cutouts/route.ts";
@@ -18,38 +18,38 @@ import { RedisServer } from "../support/redis.ts";
 import { UpstashGateway } from "../support/upstash_gateway.ts";
 
 /*
- * What each kind of answer costs, counted, so that no change makes a hit dearer unnoticed. Times are for `bench/`.
+ * Counts the work for each kind of response, so that a change that makes hits more expensive is noticed. `bench/` measures
+ * time.
  */
 
-/** The work done since the last look. */
+/** The work done since the last reading. */
 interface Work {
   inferences: number;
-  /** Runs of the codecs on an image that is known: decoding, composing, encoding. */
+  /** Renderings of an image with a known mask: decoding, rendering, encoding. */
   renders: number;
   /** HTTP requests to the store. */
   roundTrips: number;
-  /** Bytes that went through base64, either way, in units of the file's size; 0 where nothing did. */
+  /** Bytes encoded to or decoded from base64, as a multiple of the file's size. */
   base64: number;
 }
 
 const image = fixture("chelsea.jpg");
 const json = JSON.stringify({ file_path: "chelsea.jpg", img_base64: image.toBase64() });
 
-Deno.test("work › each kind of answer costs what it must, and no more", async (t) => {
+Deno.test("work › each kind of response takes only the work that it needs", async (t) => {
   await using redis = await RedisServer.start();
   await using gateway = await UpstashGateway.start({ redisUrl: redis.url });
   await withEngine(async (engine) => {
     const counted = { inferences: 0, renders: 0 };
-    const maker: CutoutEngine = {
+    const countingEngine: CutoutEngine = {
       modelVersion: (name) => engine.modelVersion(name),
-      progress: (id) => engine.progress(id),
       cutout: (work) => {
         counted[work.maskFile === undefined ? "inferences" : "renders"]++;
         return engine.cutout(work);
       },
     };
     using base64 = new Base64Count();
-    const look = (fileBytes: number): Work => {
+    const takeCounts = (fileBytes: number): Work => {
       const work = {
         ...counted,
         roundTrips: gateway.requests,
@@ -60,51 +60,55 @@ Deno.test("work › each kind of answer costs what it must, and no more", async 
       base64.bytes = 0;
       return work;
     };
-    const first = instance(gateway, maker);
+    const first = instance(gateway, countingEngine);
     let fileBytes = 1;
 
-    await t.step("a miss asks the cache for the file and for the mask, and writes both later", async () => {
+    await t.step("a miss looks up the file and the mask, and writes both after the response", async () => {
       const response = await first.predict(json);
       assert.match(response.headers.get("Cache-Status")!, /detail=inference/);
       fileBytes = Uint8Array.fromBase64((await response.json()).img_none_bg_base64).length;
       await first.deferred.settled();
-      const { inferences, renders, roundTrips } = look(fileBytes);
-      // Two reads, of which the second takes the lease, two writes, and the lease given back.
+      const { inferences, renders, roundTrips } = takeCounts(fileBytes);
+      // Two reads, the second of which takes the lease, two writes, and the release of the lease.
       assert.deepEqual({ inferences, renders, roundTrips }, { inferences: 1, renders: 0, roundTrips: 5 });
     });
 
-    await t.step("a memory hit hands out bytes that are ready: no store, no codec, no base64", async () => {
+    await t.step("a memory hit sends bytes that are ready: no store, no rendering, no base64", async () => {
       const bodies: ArrayBuffer[] = [];
       for (let i = 0; i < 10; i++) bodies.push(await (await first.predict(json)).arrayBuffer());
-      assert.deepEqual(look(fileBytes), { inferences: 0, renders: 0, roundTrips: 0, base64: 0 });
+      assert.deepEqual(takeCounts(fileBytes), { inferences: 0, renders: 0, roundTrips: 0, base64: 0 });
       assert.deepEqual(new Set(bodies.map(({ byteLength }) => byteLength)).size, 1);
     });
 
     await t.step(
-      "a Redis hit is one round trip; its value is in the answer as it came, without being decoded or encoded",
+      "a Redis hit is one round trip, and its base64 goes into the response without being decoded or encoded",
       async () => {
-        const second = instance(gateway, maker);
+        const second = instance(gateway, countingEngine);
         const response = await second.predict(json);
         assert.match(response.headers.get("Cache-Status")!, /hit; detail=redis/);
         await response.arrayBuffer();
         await second.deferred.settled();
-        const { base64, ...rest } = look(fileBytes);
+        const { base64, ...rest } = takeCounts(fileBytes);
         assert.deepEqual(rest, { inferences: 0, renders: 0, roundTrips: 1 });
-        // Only the image that was sent goes through base64.
+        // Only the image in the request goes through base64.
         const expected = image.length / fileBytes;
         assert.ok(Math.abs(base64 - expected) < 0.1, `${base64}, expected ${expected}`);
 
         await (await second.predict(json)).arrayBuffer();
-        assert.deepEqual(look(fileBytes), { inferences: 0, renders: 0, roundTrips: 0, base64: 0 }, "from then on");
+        assert.deepEqual(
+          takeCounts(fileBytes),
+          { inferences: 0, renders: 0, roundTrips: 0, base64: 0 },
+          "memory has it now",
+        );
       },
     );
 
-    await t.step("a 304 reads the store once and renders nothing", async () => {
+    await t.step("a 304 reads the store at most once and renders nothing", async () => {
       const { image: digest, etag } = await first.known(image);
-      look(fileBytes);
+      takeCounts(fileBytes);
       const response = await first.app.request(`/cutouts/${digest}`, { headers: { "If-None-Match": etag } });
       assert.equal(response.status, 304);
-      const { inferences, renders, roundTrips } = look(fileBytes);
+      const { inferences, renders, roundTrips } = takeCounts(fileBytes);
       assert.deepEqual({ inferences, renders }, { inferences: 0, renders: 0 });
       assert.ok(roundTrips <= 1, `${roundTrips} round trips`);
     });
@@ -115,14 +119,14 @@ Deno.test("work › each kind of answer costs what it must, and no more", async 
       assert.match(response.headers.get("Cache-Status")!, /detail=mask/);
       await response.arrayBuffer();
       await first.deferred.settled();
-      const { inferences, renders, roundTrips } = look(fileBytes);
-      // One read: the mask lies in memory. One write.
+      const { inferences, renders, roundTrips } = takeCounts(fileBytes);
+      // One read, since the mask is in memory, and one write.
       assert.deepEqual({ inferences, renders, roundTrips }, { inferences: 0, renders: 1, roundTrips: 2 });
     });
   });
 });
 
-/** One instance's routes and caches, on the engine and the Redis of all. */
+/** The routes and caches of one instance. All instances share the engine and Redis. */
 function instance(gateway: UpstashGateway, engine: CutoutEngine) {
   const logger = getLogger("cutcache");
   const deferred = new DeferredWork(logger);
@@ -135,10 +139,10 @@ function instance(gateway: UpstashGateway, engine: CutoutEngine) {
     maxValueBytes: 1_048_576,
   });
   const cache = new TieredStore(new MemoryStore({ maxBytes: 1e8 }), durable);
-  // Long enough for no lease to be renewed meanwhile: that would be one more round trip.
+  // Long enough that no lease is renewed, which would be another round trip.
   const cutouts = new CutoutService({ cache, engine, keyBy: "content", leaseMs: 600_000, leaseWaitMs: 600_000 });
   const bodies = new BodyReader({ maxBytes: 1e7, maxPendingBytes: 1e8, timeoutMs: 30_000 });
-  const app = new Hono<AppEnv>().use(job(logger, new Telemetry()))
+  const app = new Hono<AppEnv>().use(requestScope(logger, new Telemetry()))
     .route("/", predictRoute({ cutouts, bodies }))
     .route("/", cutoutsRoute({ cutouts, bodies, maxAgeSeconds: 60, needsToken: false }));
   const headers = { "Content-Type": "application/json" };
@@ -155,7 +159,7 @@ function instance(gateway: UpstashGateway, engine: CutoutEngine) {
   };
 }
 
-/** Counts the bytes that become base64 or come from it, while it is in scope. */
+/** Counts the bytes encoded to or decoded from base64 while it is in scope. */
 class Base64Count implements Disposable {
   bytes = 0;
   readonly #toBase64 = Uint8Array.prototype.toBase64;

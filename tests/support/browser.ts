@@ -1,30 +1,30 @@
 import axe from "axe-core";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 
-/** Results of axe-core's rules that found something, of which only what a failed test prints is named. */
+/** Violations as axe-core reports them, limited to the properties that a failed test prints. */
 type Violations = { id: string; help: string; nodes: { html: string; failureSummary?: string }[] }[];
 
-/** How long anything may take in a browser, on a machine that has much else to do, in milliseconds. */
-const DEADLINE = 120_000;
+/** A generous limit for each action, because the machine may be busy with other work. */
+const TIMEOUT_MS = 120_000;
 
-/** Debian's Chromium without a window, and what its pages complained of and asked elsewhere. */
+/** Debian's Chromium without a window. Collects the errors of its pages and their requests to other hosts. */
 export class TestBrowser {
-  /** What was written on consoles as an error, and errors that nobody caught. */
+  /** Console messages of level error, and uncaught errors. */
   readonly errors: string[] = [];
-  /** Addresses of other hosts than the page's. */
-  readonly elsewhere: string[] = [];
+  /** Addresses on other hosts that a page requested. */
+  readonly foreignRequests: string[] = [];
   readonly #browser: Browser;
 
   private constructor(browser: Browser) {
     this.#browser = browser;
   }
 
-  /** With a camera that shows a test picture, and a name for 127.0.0.1 that is no secure context: `http://plain.test`. */
+  /** Has a camera with a test image. `http://plain.test` is 127.0.0.1 under a name that is no secure context. */
   static async start(): Promise<TestBrowser> {
     return new TestBrowser(
       await chromium.launch({
         executablePath: await which("chromium"),
-        timeout: DEADLINE,
+        timeout: TIMEOUT_MS,
         args: [
           "--use-fake-device-for-media-stream",
           "--use-fake-ui-for-media-stream",
@@ -34,18 +34,20 @@ export class TestBrowser {
     );
   }
 
-  /** A page of its own session. */
+  /** Opens a page with its own storage. */
   async open(url: string, options: BrowserContextOptions = {}): Promise<Page> {
     const context = await this.#browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
     const page = await context.newPage();
-    page.setDefaultTimeout(DEADLINE);
+    page.setDefaultTimeout(TIMEOUT_MS);
     page.on("console", (message) => {
       if (message.type() === "error") this.errors.push(`${message.text()} ${message.location().url}`);
     });
     page.on("pageerror", (error) => this.errors.push(error.message));
     page.on("request", (request) => {
       const address = new URL(request.url());
-      if (address.protocol !== "blob:" && address.origin !== new URL(url).origin) this.elsewhere.push(address.href);
+      if (address.protocol !== "blob:" && address.origin !== new URL(url).origin) {
+        this.foreignRequests.push(address.href);
+      }
     });
     await page.goto(url);
     return page;
@@ -56,9 +58,9 @@ export class TestBrowser {
   }
 }
 
-/** What axe-core finds wrong with a page as it is now, in words; empty where that is nothing. */
+/** Describes what axe-core finds wrong with the current state of a page. */
 export async function accessibilityFaults(page: Page): Promise<string[]> {
-  // In the world of the test, which the page's Content-Security-Policy does not bind.
+  // The page's Content-Security-Policy does not apply to scripts that the test evaluates.
   await page.evaluate(axe.source);
   const violations = await page.evaluate("axe.run(document).then(({ violations }) => violations)") as Violations;
   return violations.map(({ id, help, nodes }) =>

@@ -1,4 +1,4 @@
-/** The session worker that ships, but its model fails on nothing at all, as in a warm-up; images it takes. */
+/** The session worker that ships, except that it fails on the empty tensor of the warm-up. */
 import { serveOperations } from "../../src/inference/workers/rpc.ts";
 import type { InferInput } from "../../src/inference/model/session.ts";
 import { sessionOperations } from "../../src/inference/ort/wasm_session.ts";

@@ -7,14 +7,14 @@ interface Described {
   content?: Record<string, unknown>;
 }
 
-/** Compares responses with what a server's `/openapi.json` says of them: status, content type, headers and JSON. */
+/** Compares responses with their description in a server's `/openapi.json`: status, content type, headers and JSON. */
 export class DescribedResponses {
   readonly #paths: {
     template: string;
     pattern: RegExp;
     item: Record<string, { responses: Record<string, Described> }>;
   }[];
-  // Strict would refuse the document itself, which is no schema though it holds them.
+  // Strict mode would refuse the document itself, which contains schemas but is not one.
   readonly #ajv = new Ajv2020({ strict: false, allErrors: true, coerceTypes: false });
   readonly #validators = new Map<string, ValidateFunction>();
 
@@ -27,57 +27,62 @@ export class DescribedResponses {
     });
   }
 
-  /** What the server at this address describes. */
+  /** The responses that the server at this URL describes. */
   static async of(url: string): Promise<DescribedResponses> {
     const response = await fetch(`${url}/openapi.json`);
     return new DescribedResponses(await response.json());
   }
 
-  /** Reads the response to its end. @throws {AssertionError} that says what is answered and not described. */
+  /** Reads the whole response. @throws {AssertionError} that names the part of the response that is not described. */
   async check(method: string, path: string, response: Response): Promise<void> {
     const body = await response.text();
     const { pathname } = new URL(path, "http://localhost");
-    // A literal path goes before one with parameters.
+    // A literal path takes precedence over one with parameters.
     const matching = this.#paths.filter(({ pattern }) => pattern.test(pathname));
-    const found = matching.find(({ template }) => template === pathname) ?? matching[0];
-    const what = `${method} ${pathname} → ${response.status}`;
+    const described = matching.find(({ template }) => template === pathname) ?? matching[0];
+    const label = `${method} ${pathname} → ${response.status}`;
     const mediaType = response.headers.get("Content-Type")?.split(";")[0];
-    if (found === undefined) {
-      assert.equal(response.status, 404, `${what}: the path is not described`);
-      return assert.equal(mediaType, "application/problem+json", what);
+    if (described === undefined) {
+      assert.equal(response.status, 404, `${label}: the path is not described`);
+      return assert.equal(mediaType, "application/problem+json", label);
     }
-    // A preflight is the business of CORS, for every path (the Fetch standard).
+    // CORS handles preflights, for every path (Fetch standard).
     if (method === "OPTIONS") return;
-    const operation = found.item[method === "HEAD" ? "get" : method.toLowerCase()];
+    const operation = described.item[method === "HEAD" ? "get" : method.toLowerCase()];
     if (operation === undefined) {
-      assert.ok([401, 403, 405].includes(response.status), `${what}: the method is not described`);
-      if (response.status === 405) assert.ok(response.headers.get("Allow"), `${what} has no Allow`);
+      assert.ok([401, 403, 405].includes(response.status), `${label}: the method is not described`);
+      if (response.status === 405) assert.ok(response.headers.get("Allow"), `${label} has no Allow`);
       return;
     }
-    const described = operation.responses[response.status];
-    assert.ok(described, `${what}: the status is not described; ${body.slice(0, 200)}`);
-    const pointer = [found.template, method === "HEAD" ? "get" : method.toLowerCase(), "responses", response.status];
-    for (const [name, { required, schema }] of Object.entries(described.headers ?? {})) {
+    const expected = operation.responses[response.status];
+    assert.ok(expected, `${label}: the status is not described; ${body.slice(0, 200)}`);
+    const pointer = [
+      described.template,
+      method === "HEAD" ? "get" : method.toLowerCase(),
+      "responses",
+      response.status,
+    ];
+    for (const [name, { required, schema }] of Object.entries(expected.headers ?? {})) {
       const value = response.headers.get(name);
       if (value === null) {
-        assert.ok(!required, `${what} has no ${name}`);
+        assert.ok(!required, `${label} has no ${name}`);
         continue;
       }
       const integer = (schema as { type?: string } | undefined)?.type === "integer";
-      this.#matches([...pointer, "headers", name, "schema"], integer ? Number(value) : value, `${what}, ${name}`);
+      this.#matches([...pointer, "headers", name, "schema"], integer ? Number(value) : value, `${label}, ${name}`);
     }
-    if (described.content === undefined) return assert.equal(body, "", `${what}: no body is described`);
-    assert.ok(mediaType !== undefined && mediaType in described.content, `${what}: ${mediaType} is not described`);
-    if (method === "HEAD") return assert.equal(body, "", what);
+    if (expected.content === undefined) return assert.equal(body, "", `${label}: no body is described`);
+    assert.ok(mediaType !== undefined && mediaType in expected.content, `${label}: ${mediaType} is not described`);
+    if (method === "HEAD") return assert.equal(body, "", label);
     if (!/[/+]json$/.test(mediaType)) return;
-    this.#matches([...pointer, "content", mediaType, "schema"], JSON.parse(body), what);
+    this.#matches([...pointer, "content", mediaType, "schema"], JSON.parse(body), label);
   }
 
-  #matches(path: (string | number)[], value: unknown, what: string): void {
+  #matches(path: (string | number)[], value: unknown, label: string): void {
     const pointer = path.map((part) => encodeURIComponent(`${part}`.replaceAll("~", "~0").replaceAll("/", "~1")));
     const $ref = `openapi.json#/paths/${pointer.join("/")}`;
     const validate = this.#validators.get($ref) ?? this.#ajv.compile({ $ref });
     this.#validators.set($ref, validate);
-    assert.ok(validate(value), `${what}: ${this.#ajv.errorsText(validate.errors)}`);
+    assert.ok(validate(value), `${label}: ${this.#ajv.errorsText(validate.errors)}`);
   }
 }

@@ -9,12 +9,12 @@ export function defaultModel(): Promise<Model> {
   return loadModel(file("model.onnx"), file("model.json"));
 }
 
-/** The quickest of the models that ship: for tests of what goes on around the model. */
+/** The quickest model that ships, for tests of everything around the model. */
 export function quickModel(): Promise<Model> {
   return loadModel(file("models/u2netp-fast.onnx"), file("models/u2netp-fast.json"));
 }
 
-/** The real engine with a real model, the quickest where none is given, closed when `use` is done. */
+/** Runs `use` with the real engine and a real model, by default the quickest, and closes the engine. */
 export async function withEngine(
   use: (engine: Engine) => Promise<void>,
   options: Partial<EngineOptions> = {},

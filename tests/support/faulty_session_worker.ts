@@ -1,12 +1,12 @@
 /**
- * The session worker that ships, but for images of some colours: pure red makes it spin, pure green makes it
- * throw, pure blue makes it exit, yellow makes it hang without work, and white makes it run out of memory.
+ * The session worker that ships, with faults: a plain red image makes it spin, green makes it throw, blue makes it exit,
+ * yellow makes it hang idle, and white makes it run out of memory.
  */
 import { serveOperations } from "../../src/inference/workers/rpc.ts";
 import type { InferInput } from "../../src/inference/model/session.ts";
 import { sessionOperations } from "../../src/inference/ort/wasm_session.ts";
 
-/** Longer than any deadline of the tests. Deno ends no worker that computes: one without end would slow every test after. */
+/** Longer than any deadline of the tests. Not endless: Deno cannot end a worker that computes, and it would slow later tests. */
 const SPIN_MS = 8_000;
 
 const faults: Record<string, () => void | Promise<never>> = {
@@ -31,7 +31,7 @@ function colourOf(tensor: Float32Array): string {
   return [0, 1, 2].map((channel) => tensor[channel * area] > 0 ? 1 : 0).join();
 }
 
-/** Whether the image is of one colour; the blank tensor of the warm-up does not count. */
+/** Whether the image has one colour; the empty tensor of the warm-up does not count. */
 function isPlain(tensor: Float32Array): boolean {
   const area = tensor.length / 3;
   return tensor[0] !== 0 &&

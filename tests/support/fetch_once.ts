@@ -1,6 +1,6 @@
-/** Fetches one image as the server does, and prints its length: `fetch_once.ts URL PORT-OF-NAME-SERVER CERTIFICATE`. */
+/** Fetches an image as the server does and prints its length: `fetch_once.ts URL NAME_SERVER_PORT CERTIFICATE`. */
 import { AddressPolicy } from "../../src/http/safe_fetch/address_policy.ts";
-import { PublicImageFetcher } from "../../src/http/safe_fetch/image_fetcher.ts";
+import { PublicImageFetcher } from "../../src/http/safe_fetch/public_image_fetcher.ts";
 
 const [url, port, certificate] = Deno.args;
 const fetcher = new PublicImageFetcher({

@@ -5,20 +5,20 @@ import { fixture, paintImage, withOrientation } from "./images.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** What may become of a file: a cutout, or an `ImageError` of this code. */
+/** The outcome for a file: a cutout, or an `ImageError` with this code. */
 export type Outcome = "good" | ImageErrorCode;
 
 export interface HostileFile {
   readonly name: string;
-  /** RenderResult when it is asked for: some are large. */
+  /** Creates the file on demand, since some are large. */
   readonly make: () => Bytes | Promise<Bytes>;
   readonly outcomes: readonly Outcome[];
-  /** Whether the model shall see it. */
+  /** Whether the model runs on it. Other files are rendered with a known mask. */
   readonly inferred?: boolean;
 }
 
 const MEGABYTE = 1_000_000;
-/** A side whose square is just what the tests allow. */
+/** The side of a square with exactly the number of pixels that the tests allow. */
 const SIDE = 5000;
 const FORMATS = {
   jpeg: "baseline.jpg",
@@ -40,7 +40,7 @@ const u32le = (value: number) => [...u16le(value), ...u16le(value >>> 16)];
 const u16be = (value: number) => u16le(value).reverse();
 const u32be = (value: number) => u32le(value).reverse();
 
-/** A copy with other bytes at a place. */
+/** A copy with `bytes` written at an offset. */
 function patched(file: Bytes, at: number, bytes: Iterable<number>): Bytes {
   const copy = file.slice();
   copy.set([...bytes], at);
@@ -52,7 +52,7 @@ function repeated(part: Iterable<number>, times: number): Bytes {
   return new Uint8Array(Buffer.alloc(bytes.length * times, bytes));
 }
 
-/** Codes of the widths given with them, the lowest bit first or last. */
+/** Packs codes of the given widths, lowest or highest bit first. */
 function bits(codes: [code: number, width: number][], lowestFirst: boolean): Bytes {
   const all = codes.flatMap(([code, width]) => {
     const digits = [...code.toString(2).padStart(width, "0")].map(Number);
@@ -63,9 +63,9 @@ function bits(codes: [code: number, width: number][], lowestFirst: boolean): Byt
   return bytes;
 }
 
-/** A zlib stream of many million zeros that takes a thousandth of that, and no time to make. */
+/** A zlib stream of many million zeros. It takes a thousandth of their size, and is quick to create. */
 function zlibBomb(megabytes: number): Bytes {
-  // Ends at a byte, and is not the last block: it may be followed by itself.
+  // Ends at a byte boundary and is not marked as the last block, so it can be repeated.
   const block = deflateRawSync(Buffer.alloc(MEGABYTE), { level: 9, finishFlush: 3 });
   return concat([0x78, 0xda], repeated(block, megabytes), [3, 0, 0, 0, 0, 0]);
 }
@@ -96,10 +96,10 @@ const [SOF0, SOF2, SOF9, DHT, SOS, DQT, APP1, APP2] = [0xc0, 0xc2, 0xc9, 0xc4, 0
 const frame = (marker: number, width: number, height: number) =>
   segment(marker, [8, ...u16be(height), ...u16be(width), 1, 1, 0x11, 0]);
 const quantization = segment(DQT, [0, ...Array(64).fill(1)]);
-/** A Huffman table in which the one bit 0 stands for the one symbol there is. */
+/** A Huffman table with a single symbol, whose code is the bit 0. */
 const huffman = (table: number, symbol: number) => segment(DHT, [table, 1, ...Array(15).fill(0), symbol]);
 
-/** Every scan says, in a few bytes, that nothing more is known of any of 5000×5000 pixels. */
+/** Each scan says, in a few bytes, that it adds nothing to any of 5000×5000 pixels. */
 function progressiveJpeg(scans: number): Bytes {
   const blocks = (SIDE / 8) ** 2;
   const direct = concat(segment(SOS, [1, 1, 0, 0, 0, 0]), new Uint8Array(Math.ceil(blocks / 8)));
@@ -124,7 +124,7 @@ const gifScreen = (width: number, height: number) =>
 const gifFrame = (width: number, height: number, codeSize: number, codes: Bytes, end = [0]) =>
   concat([0x2c, 0, 0, 0, 0], u16le(width), u16le(height), [0, codeSize], [codes.length], codes, end);
 
-/** Code 7 is used before it is defined, and thereby defined as what follows itself. */
+/** Code 7 is used before its definition, which makes it its own successor. */
 const LZW_CYCLE = bits([[4, 3], [0, 3], [7, 3], [0, 3], [7, 4], [7, 4], [5, 4]], true);
 
 // BMP
@@ -187,7 +187,7 @@ const gray = (
   [279, LONG, lengths],
 ];
 
-/** TIFF's LZW of zeros: each code stands for one more of them than the last, up to some thousands. */
+/** Zeros in TIFF's LZW: each code stands for one zero more than the previous code, up to some thousands. */
 function lzwBomb(bytes: number): Bytes {
   const codes: [number, number][] = [[256, 9], [0, 9]];
   let [next, width] = [258, 9];
@@ -218,7 +218,7 @@ const animFrame = (x: number, y: number, width: number, height: number, data: By
     concat(u24le(x / 2), u24le(y / 2), u24le(width - 1), u24le(height - 1), [100, 0, 0, 0], data),
   );
 const stillChunks = () => format("webp").slice(12);
-/** A lossless bitstream that only says how large it is. */
+/** A lossless bitstream that contains only its size. */
 const hugeLossless = (width: number, height: number) =>
   riffChunk(
     "VP8L",
@@ -229,7 +229,7 @@ const hugeLossless = (width: number, height: number) =>
 
 function indexOf(file: Bytes, name: string): number {
   const at = Buffer.from(file.buffer).indexOf(name, 0, "latin1");
-  if (at < 0) throw new Error(`no ${name} in it`);
+  if (at < 0) throw new Error(`the file does not contain ${name}`);
   return at;
 }
 
@@ -238,22 +238,22 @@ const avifSized = (width: number, height: number) => {
   return patched(file, indexOf(file, "ispe") + 8, [...u32be(width), ...u32be(height)]);
 };
 
-/** The container says 48×32, its AV1 stream 16384×16384 (sequence header of AV1, section 5.5.1). */
+/** The container declares 48×32, its AV1 stream 16384×16384 (sequence header of AV1, section 5.5.1). */
 function avifLargerInside(): Bytes {
   const file = format("avif");
   const header = indexOf(file, "mdat") + 4 + 4;
   const old = [...file.slice(header, header + 9)].map((byte) => byte.toString(2).padStart(8, "0")).join("");
   const size = (value: number, width: number) => (value - 1).toString(2).padStart(width, "0");
   const bits14 = "1101";
-  // Level 0 and 4+4 bits of how wide width and height are; then these, of 6 and 5 bits.
+  // Level 0, 4+4 bits for the number of bits of width and height, then width and height, of 6 and 5 bits.
   const next = old.slice(0, 10) + bits14 + bits14 + size(16384, 14) + size(16384, 14) + old.slice(10 + 8 + 6 + 5);
   const bytes = next.padEnd(Math.ceil(next.length / 8) * 8, "0").match(/.{8}/g)!.map((byte) => parseInt(byte, 2));
-  // Longer by some bytes, which the end of the picture is short of.
+  // The header grows by some bytes, so as many are cut off at the end of the picture.
   const tail = concat([bytes.length], bytes, file.subarray(header + 9));
   return concat(file.subarray(0, header - 1), tail.subarray(0, file.length - header + 1));
 }
 
-/** So many sizes that looking for what belongs to each of them goes through the file again and again. */
+/** So many size properties that resolving each of them would scan the file over and over. */
 function avifManySizes(count: number): Bytes {
   const box = (name: string, data: Bytes) => concat(u32be(8 + data.length), text(name), data);
   const size = box("ispe", concat(u32be(0), u32be(48), u32be(32)));
@@ -272,7 +272,7 @@ const goodOrDamaged = ["good", "invalid_image"] as const;
 
 const truncated: HostileFile[] = Object.keys(FORMATS).flatMap((name) =>
   [1, 2, 3, 4, 5, 6, 7, 8, 9].map((tenths) => ({
-    name: `${name} of which ${tenths} tenths came`,
+    name: `${name} truncated to ${tenths}/10`,
     make: () => {
       const file = format(name as keyof typeof FORMATS);
       return file.slice(0, Math.floor(file.length * tenths / 10));
@@ -289,20 +289,20 @@ const headersOnly: HostileFile[] = Object.entries({
   "GIF": text("GIF89a"),
   "BMP": text("BM"),
   "TIFF": text("II*\0"),
-}).map(([name, bytes]) => ({ name: `the signature of ${name}`, make: () => concat(bytes), outcomes: damaged }));
+}).map(([name, bytes]) => ({ name: `only the signature of ${name}`, make: () => concat(bytes), outcomes: damaged }));
 
 const wrongFormats: HostileFile[] = [
-  { name: "nothing", make: () => new Uint8Array(), outcomes: damaged },
+  { name: "no bytes", make: () => new Uint8Array(), outcomes: damaged },
   { name: "one byte", make: () => new Uint8Array([0xff]), outcomes: damaged },
   { name: "zeros", make: () => new Uint8Array(MEGABYTE), outcomes: unknown },
   { name: "ones", make: () => new Uint8Array(MEGABYTE).fill(255), outcomes: unknown },
   {
-    name: "PNG under the signature of JPEG",
+    name: "PNG with the signature of JPEG",
     make: () => patched(format("png"), 0, [0xff, 0xd8, 0xff, 0xe0]),
     outcomes: damaged,
   },
   {
-    name: "JPEG under the signature of PNG",
+    name: "JPEG with the signature of PNG",
     make: () => patched(format("jpeg"), 0, PNG_SIGNATURE),
     outcomes: damaged,
   },
@@ -318,11 +318,19 @@ const wrongFormats: HostileFile[] = [
   },
   { name: "HTML", make: () => text("<!doctype html><title>no image</title>"), outcomes: unknown },
   { name: "PDF", make: () => text("%PDF-1.7\n1 0 obj\n<<>>\nendobj\n"), outcomes: unknown },
-  { name: "JPEG behind a header of PDF", make: () => concat(text("%PDF-1.7\n"), format("jpeg")), outcomes: unknown },
-  { name: "JPEG and a zip archive", make: () => concat(format("jpeg"), text("PK\x03\x04 zip")), outcomes: good },
-  { name: "JPEG and HTML", make: () => concat(format("jpeg"), text("<script>alert(1)</script>")), outcomes: good },
-  { name: "PNG and a zip archive", make: () => concat(format("png"), text("PK\x03\x04 zip")), outcomes: good },
-  { name: "GIF and JavaScript", make: () => concat(format("gif"), text("*/=1;alert(1)")), outcomes: good },
+  { name: "JPEG after a PDF header", make: () => concat(text("%PDF-1.7\n"), format("jpeg")), outcomes: unknown },
+  {
+    name: "JPEG followed by a zip archive",
+    make: () => concat(format("jpeg"), text("PK\x03\x04 zip")),
+    outcomes: good,
+  },
+  {
+    name: "JPEG followed by HTML",
+    make: () => concat(format("jpeg"), text("<script>alert(1)</script>")),
+    outcomes: good,
+  },
+  { name: "PNG followed by a zip archive", make: () => concat(format("png"), text("PK\x03\x04 zip")), outcomes: good },
+  { name: "GIF followed by JavaScript", make: () => concat(format("gif"), text("*/=1;alert(1)")), outcomes: good },
   {
     name: "GIF whose size is a JavaScript comment",
     make: () => patched(format("gif"), 6, text("/*\0\0")),
@@ -340,7 +348,7 @@ const jpegs: HostileFile[] = [
     outcomes: tooLarge,
   },
   {
-    name: "JPEG of 65535×65535, arithmetic coding, and a smaller header in its data",
+    name: "JPEG of 65535×65535 with arithmetic coding and a smaller header in its data",
     make: () =>
       concat(
         ...[SOI, segment(0xe0, text("JFIF\0")), frame(SOF9, 65535, 65535), quantization],
@@ -349,7 +357,7 @@ const jpegs: HostileFile[] = [
     outcomes: ["image_too_large", "invalid_image"],
   },
   {
-    name: "JPEG of 16000×16000 whose header comes first, and a smaller one after it",
+    name: "JPEG of 16000×16000 with a smaller header after its own",
     make: () =>
       concat(
         ...[SOI, frame(SOF0, 16000, 16000), quantization, huffman(0x00, 0), huffman(0x10, 0)],
@@ -359,7 +367,7 @@ const jpegs: HostileFile[] = [
     outcomes: ["image_too_large", "invalid_image"],
   },
   {
-    name: "JPEG of 5000×5000 with hardly any data",
+    name: "JPEG of 5000×5000 with 10 bytes of data",
     make: () =>
       concat(
         ...[SOI, segment(0xe0, text("JFIF\0")), frame(SOF0, SIDE, SIDE), quantization],
@@ -367,9 +375,9 @@ const jpegs: HostileFile[] = [
       ),
     outcomes: goodOrDamaged,
   },
-  { name: "progressive JPEG of 12 scans", make: () => progressiveJpeg(12), outcomes: good },
-  { name: "progressive JPEG of 500 scans", make: () => progressiveJpeg(500), outcomes: damaged },
-  { name: "progressive JPEG of 50,000 scans", make: () => progressiveJpeg(50_000), outcomes: damaged },
+  { name: "progressive JPEG with 12 scans", make: () => progressiveJpeg(12), outcomes: good },
+  { name: "progressive JPEG with 500 scans", make: () => progressiveJpeg(500), outcomes: damaged },
+  { name: "progressive JPEG with 50,000 scans", make: () => progressiveJpeg(50_000), outcomes: damaged },
   {
     name: "JPEG with 150 segments of 64 KB",
     make: () => jpegWithSegments(repeated(segment(APP2, new Uint8Array(65_500)), 150)),
@@ -381,7 +389,7 @@ const jpegs: HostileFile[] = [
     outcomes: goodOrDamaged,
   },
   {
-    name: "JPEG with 10 MB of nothing between its segments",
+    name: "JPEG with 10 MB of zeros between its segments",
     make: () => {
       const file = format("jpeg");
       return concat(file.subarray(0, 20), new Uint8Array(10 * MEGABYTE), file.subarray(20));
@@ -389,29 +397,29 @@ const jpegs: HostileFile[] = [
     outcomes: goodOrDamaged,
   },
   {
-    name: "JPEG whose EXIF directory lies outside",
+    name: "JPEG whose EXIF directory lies outside the file",
     make: () => jpegWithSegments(exif(...text("MM\0*"), 0xff, 0xff, 0xff, 0xf0)),
     outcomes: goodOrDamaged,
   },
   {
-    name: "JPEG whose EXIF directory has 65535 entries, of which none came",
+    name: "JPEG whose EXIF directory declares 65535 entries and contains none",
     make: () => jpegWithSegments(exif(...text("MM\0*"), 0, 0, 0, 8, 255, 255)),
     outcomes: goodOrDamaged,
   },
   {
-    name: "JPEG whose EXIF directory is followed by itself",
+    name: "JPEG whose EXIF directory links to itself",
     make: () =>
       jpegWithSegments(exif(...text("MM\0*"), ...u32be(8), 0, 1, 1, 0x12, 0, 3, 0, 0, 0, 1, 0, 6, 0, 0, 0, 0, 0, 8)),
     outcomes: good,
   },
-  { name: "JPEG of orientation 99", make: () => withOrientation(format("jpeg"), 99), outcomes: good },
+  { name: "JPEG with orientation 99", make: () => withOrientation(format("jpeg"), 99), outcomes: good },
 ];
 
 const pngs: HostileFile[] = [
-  { name: "PNG of 2^31", make: () => png(ihdr(2 ** 31, 2 ** 31), idat(100)), outcomes: tooLarge },
-  { name: "PNG of 5000×5000 with 10 bytes", make: () => png(ihdr(SIDE, SIDE), idat(10)), outcomes: damaged },
+  { name: "PNG of 2^31×2^31", make: () => png(ihdr(2 ** 31, 2 ** 31), idat(100)), outcomes: tooLarge },
+  { name: "PNG of 5000×5000 with 10 bytes of data", make: () => png(ihdr(SIDE, SIDE), idat(10)), outcomes: damaged },
   {
-    name: "interlaced PNG of 5000×5000 with 10 bytes",
+    name: "interlaced PNG of 5000×5000 with 10 bytes of data",
     make: () => png(ihdr(SIDE, SIDE, 8, 2, 1), idat(10)),
     outcomes: damaged,
   },
@@ -421,27 +429,27 @@ const pngs: HostileFile[] = [
     outcomes: damaged,
   },
   {
-    name: "PNG of one column and 25 million rows",
+    name: "PNG with one column and 25 million rows",
     make: () => png(ihdr(1, SIDE * SIDE, 8, 0), pngChunk("IDAT", zlibBomb(50))),
     outcomes: tooLarge,
   },
   {
-    name: "PNG whose data grow to 4 GB",
+    name: "PNG whose data expand to 4 GB",
     make: () => png(ihdr(8, 8), pngChunk("IDAT", zlibBomb(4000))),
     outcomes: goodOrDamaged,
   },
   {
-    name: "interlaced PNG whose data grow to 4 GB",
+    name: "interlaced PNG whose data expand to 4 GB",
     make: () => png(ihdr(8, 8, 8, 2, 1), pngChunk("IDAT", zlibBomb(4000))),
     outcomes: damaged,
   },
   {
-    name: "PNG with a text that grows to 4 GB",
+    name: "PNG with a text that expands to 4 GB",
     make: () => png(ihdr(8, 8), pngChunk("zTXt", concat(text("Comment\0\0"), zlibBomb(4000))), idat(8 * 25)),
     outcomes: good,
   },
   {
-    name: "PNG with a colour profile that grows to 4 GB",
+    name: "PNG with a colour profile that expands to 4 GB",
     make: () => png(ihdr(8, 8), pngChunk("iCCP", concat(text("icc\0\0"), zlibBomb(4000))), idat(8 * 25)),
     outcomes: good,
   },
@@ -456,7 +464,7 @@ const pngs: HostileFile[] = [
     outcomes: damaged,
   },
   {
-    name: "PNG whose data are in 800,000 empty chunks",
+    name: "PNG with 800,000 empty chunks before its data",
     make: () => png(ihdr(8, 8), repeated(pngChunk("IDAT"), 800_000), idat(8 * 25)),
     outcomes: goodOrDamaged,
   },
@@ -488,9 +496,13 @@ const webps: HostileFile[] = [
     make: () => patched(format("webp"), 26, [0xff, 0x3f, 0xff, 0x3f]),
     outcomes: tooLarge,
   },
-  { name: "WebP with a canvas of 2^24", make: () => webp(canvas(2 ** 24, 2 ** 24), stillChunks()), outcomes: tooLarge },
   {
-    name: "still WebP with a canvas smaller than itself",
+    name: "WebP with a canvas of 2^24×2^24",
+    make: () => webp(canvas(2 ** 24, 2 ** 24), stillChunks()),
+    outcomes: tooLarge,
+  },
+  {
+    name: "still WebP that is larger than its canvas",
     make: () => {
       const still = riffChunk("VP8X", concat([0, 0, 0, 0], u24le(7), u24le(7)));
       return webp(still, hugeLossless(16384, 16384));
@@ -503,7 +515,7 @@ const webps: HostileFile[] = [
     outcomes: damaged,
   },
   {
-    name: "animated WebP whose frame lies outside of its canvas",
+    name: "animated WebP whose frame lies outside its canvas",
     make: () => webp(canvas(64, 64), anim, animFrame(2_000_000, 2_000_000, 48, 32, stillChunks())),
     outcomes: damaged,
   },
@@ -513,22 +525,22 @@ const webps: HostileFile[] = [
     outcomes: damaged,
   },
   {
-    name: "animated WebP whose frame holds 16384×16384",
+    name: "animated WebP whose frame contains 16384×16384",
     make: () => webp(canvas(64, 64), anim, animFrame(0, 0, 64, 64, hugeLossless(16384, 16384))),
     outcomes: ["invalid_image", "image_too_large"],
   },
   {
-    name: "animated WebP with two million chunks of no size",
+    name: "animated WebP with two million empty chunks",
     make: () => webp(canvas(64, 64), anim, repeated(riffChunk("JUNK", new Uint8Array()), 2 * MEGABYTE)),
     outcomes: damaged,
   },
   {
-    name: "animated WebP with a frame of no size",
+    name: "animated WebP with an empty frame",
     make: () => webp(canvas(64, 64), anim, riffChunk("ANMF", new Uint8Array())),
     outcomes: damaged,
   },
   {
-    name: "animated WebP whose frame is of two million chunks of no size",
+    name: "animated WebP whose frame has two million empty chunks",
     make: () => {
       const chunks = repeated(riffChunk("JUNK", new Uint8Array()), 2 * MEGABYTE);
       return webp(canvas(64, 64), anim, animFrame(0, 0, 64, 64, chunks));
@@ -536,19 +548,19 @@ const webps: HostileFile[] = [
     outcomes: damaged,
   },
   {
-    name: "WebP whose chunk says it has 4 GB",
+    name: "WebP with a chunk that declares 4 GB",
     make: () => patched(format("webp"), 16, u32le(2 ** 32 - 1)),
     outcomes: goodOrDamaged,
   },
 ];
 
 const avifs: HostileFile[] = [
-  { name: "AVIF of 2^31", make: () => avifSized(2 ** 31, 2 ** 31), outcomes: tooLarge },
-  { name: "AVIF that says 5000×5000", make: () => avifSized(SIDE, SIDE), outcomes: goodOrDamaged },
-  { name: "AVIF that says 1×1", make: () => avifSized(1, 1), outcomes: goodOrDamaged },
-  { name: "AVIF that holds 16384×16384", make: avifLargerInside, outcomes: ["invalid_image", "image_too_large"] },
+  { name: "AVIF of 2^31×2^31", make: () => avifSized(2 ** 31, 2 ** 31), outcomes: tooLarge },
+  { name: "AVIF that declares 5000×5000", make: () => avifSized(SIDE, SIDE), outcomes: goodOrDamaged },
+  { name: "AVIF that declares 1×1", make: () => avifSized(1, 1), outcomes: goodOrDamaged },
+  { name: "AVIF that contains 16384×16384", make: avifLargerInside, outcomes: ["invalid_image", "image_too_large"] },
   {
-    name: "AVIF with garbage for pixels",
+    name: "AVIF with garbage instead of pixels",
     make: () => {
       const file = format("avif");
       const at = indexOf(file, "mdat") + 4;
@@ -556,18 +568,18 @@ const avifs: HostileFile[] = [
     },
     outcomes: goodOrDamaged,
   },
-  { name: "AVIF with 400,000 sizes", make: () => avifManySizes(400_000), outcomes: damaged },
+  { name: "AVIF with 400,000 size properties", make: () => avifManySizes(400_000), outcomes: damaged },
 ];
 
 const gifs: HostileFile[] = [
   { name: "GIF of 65535×65535", make: () => patched(format("gif"), 6, [255, 255, 255, 255]), outcomes: tooLarge },
   {
-    name: "GIF whose frame is of 65535×65535",
+    name: "GIF with a frame of 65535×65535",
     make: () => concat(gifScreen(8, 8), gifFrame(65535, 65535, 2, Uint8Array.of(0x44, 0x01)), [0x3b]),
     outcomes: tooLarge,
   },
   {
-    name: "GIF of which a code is what follows it",
+    name: "GIF with a code that is its own successor",
     make: () => concat(gifScreen(64, 64), gifFrame(64, 64, 2, LZW_CYCLE), [0x3b]),
     outcomes: damaged,
   },
@@ -577,12 +589,12 @@ const gifs: HostileFile[] = [
     outcomes: goodOrDamaged,
   },
   {
-    name: "GIF of a million frames",
+    name: "GIF with a million frames",
     make: () => concat(gifScreen(8, 8), repeated(gifFrame(1, 1, 2, Uint8Array.of(0x44, 0x01)), MEGABYTE), [0x3b]),
     outcomes: good,
   },
   {
-    name: "GIF of 5000×5000 that clears its table again and again",
+    name: "GIF of 5000×5000 that clears its table over and over",
     make: () => {
       const clears = concat([255], repeated([0x24, 0x49, 0x92], 85));
       const first = concat([0x2c, 0, 0, 0, 0], u16le(SIDE), u16le(SIDE), [0, 2]);
@@ -599,16 +611,20 @@ const gifs: HostileFile[] = [
 ];
 
 const bmps: HostileFile[] = [
-  { name: "BMP of 2^31−1", make: () => bmp({ width: 2 ** 31 - 1, height: 2 ** 31 - 1 }), outcomes: tooLarge },
-  { name: "BMP of −2^31 rows", make: () => bmp({ width: 1, height: 2 ** 31 }), outcomes: damaged },
-  { name: "BMP of −32 rows", make: () => bmp({ width: 48, height: -32 }, new Uint8Array(4608)), outcomes: good },
   {
-    name: "BMP of 5000×5000 with 10 bytes",
+    name: "BMP of (2^31−1)×(2^31−1)",
+    make: () => bmp({ width: 2 ** 31 - 1, height: 2 ** 31 - 1 }),
+    outcomes: tooLarge,
+  },
+  { name: "BMP with −2^31 rows", make: () => bmp({ width: 1, height: 2 ** 31 }), outcomes: damaged },
+  { name: "BMP with −32 rows", make: () => bmp({ width: 48, height: -32 }, new Uint8Array(4608)), outcomes: good },
+  {
+    name: "BMP of 5000×5000 with 10 bytes of data",
     make: () => bmp({ width: SIDE, height: SIDE }, Array(10)),
     outcomes: damaged,
   },
   {
-    name: "BMP of 25 million rows of nothing",
+    name: "BMP with one column and 25 million rows",
     make: () => bmp({ width: 1, height: SIDE * SIDE }, new Uint8Array(MEGABYTE)),
     outcomes: tooLarge,
   },
@@ -618,7 +634,7 @@ const bmps: HostileFile[] = [
     outcomes: damaged,
   },
   {
-    name: "BMP with garbage for run lengths of 8 bits",
+    name: "BMP with garbage instead of 8-bit run lengths",
     make: () =>
       bmp(
         { width: 64, height: 64, bitsPerPixel: 8, compression: 1 },
@@ -628,7 +644,7 @@ const bmps: HostileFile[] = [
     outcomes: goodOrDamaged,
   },
   {
-    name: "BMP with garbage for run lengths of 4 bits",
+    name: "BMP with garbage instead of 4-bit run lengths",
     make: () =>
       bmp(
         { width: 64, height: 64, bitsPerPixel: 4, compression: 2 },
@@ -638,7 +654,7 @@ const bmps: HostileFile[] = [
     outcomes: goodOrDamaged,
   },
   {
-    name: "BMP of nothing but ends of lines",
+    name: "BMP with nothing but ends of lines",
     make: () =>
       bmp(
         { width: 64, height: 64, bitsPerPixel: 8, compression: 1 },
@@ -661,29 +677,29 @@ const bmps: HostileFile[] = [
 
 const endOfFile = 2 ** 32 - 16;
 const tiffs: HostileFile[] = [
-  { name: "TIFF of 2^32−1", make: () => tiff(gray(2 ** 32 - 1, 2 ** 32 - 1)), outcomes: tooLarge },
+  { name: "TIFF of (2^32−1)×(2^32−1)", make: () => tiff(gray(2 ** 32 - 1, 2 ** 32 - 1)), outcomes: tooLarge },
   {
-    name: "TIFF of 5000×5000 with 10 bytes",
+    name: "TIFF of 5000×5000 with 10 bytes of data",
     make: () => tiff(gray(SIDE, SIDE), new Uint8Array(10)),
     outcomes: goodOrDamaged,
   },
   {
-    name: "TIFF whose directory is followed by itself",
+    name: "TIFF whose directory links to itself",
     make: () => tiff(gray(8, 8), new Uint8Array(64), 72),
     outcomes: good,
   },
   {
-    name: "TIFF whose directory lies outside",
+    name: "TIFF whose directory lies outside the file",
     make: () => patched(format("tiff"), 4, u32le(endOfFile)),
     outcomes: damaged,
   },
   {
-    name: "TIFF whose strip lies outside",
+    name: "TIFF whose strip lies outside the file",
     make: () => tiff(gray(8, 8, { offsets: [endOfFile] })),
     outcomes: goodOrDamaged,
   },
   {
-    name: "TIFF with two sizes, the small one after the directory",
+    name: "TIFF with two sizes, the smaller one after the directory",
     make: () => {
       const tags = gray(20_000, 20_000);
       const file = tiff(tags, [], 1);
@@ -701,7 +717,7 @@ const tiffs: HostileFile[] = [
     outcomes: goodOrDamaged,
   },
   {
-    name: "TIFF with strips that each say they are 4 GB",
+    name: "TIFF with strips that declare 4 GB each",
     make: () =>
       tiff(
         gray(1000, 1000, { offsets: Array(1000).fill(8), lengths: Array(1000).fill(2 ** 32 - 1), rows: 1 }),
@@ -710,7 +726,7 @@ const tiffs: HostileFile[] = [
     outcomes: goodOrDamaged,
   },
   {
-    name: "TIFF with a tag of four billion values",
+    name: "TIFF with a tag that declares four billion values",
     make: () => tiff([...gray(8, 8), [700, LONG, [0, 0], 2 ** 32 - 1]], new Uint8Array(64)),
     outcomes: goodOrDamaged,
   },
@@ -725,17 +741,17 @@ const tiffs: HostileFile[] = [
     outcomes: good,
   },
   {
-    name: "TIFF whose LZW grows to gigabytes",
+    name: "TIFF whose LZW data expand to gigabytes",
     make: () => tiff(gray(8, 8, { compression: 5, lengths: [10 * MEGABYTE] }), lzwBomb(10 * MEGABYTE)),
     outcomes: goodOrDamaged,
   },
   {
-    name: "TIFF whose deflate grows to gigabytes",
+    name: "TIFF whose deflate data expand to gigabytes",
     make: () => tiff(gray(8, 8, { compression: 8, lengths: [4 * MEGABYTE] }), zlibBomb(4000)),
     outcomes: goodOrDamaged,
   },
   {
-    name: "TIFF of 5000×5000 in strips of a row that all are the same 4 GB of deflate",
+    name: "TIFF of 5000×5000 in strips of one row that share 4 GB of deflate data",
     make: () =>
       tiff(
         gray(SIDE, SIDE, {
@@ -760,7 +776,7 @@ const tiffs: HostileFile[] = [
     outcomes: ["invalid_image", "unsupported_format"],
   },
   {
-    name: "TIFF with tiles of no size",
+    name: "TIFF with tiles of 0×0",
     make: () =>
       tiff(
         [...gray(8, 8), [322, LONG, [0]], [323, LONG, [0]], [324, LONG, [8]], [325, LONG, [64]]],
@@ -769,7 +785,7 @@ const tiffs: HostileFile[] = [
     outcomes: goodOrDamaged,
   },
   {
-    name: "TIFF with tiles of 2^31",
+    name: "TIFF with tiles of 2^31×2^31",
     make: () =>
       tiff(
         [...gray(8, 8), [322, LONG, [2 ** 31]], [323, LONG, [2 ** 31]], [324, LONG, [8]], [325, LONG, [64]]],
@@ -778,7 +794,7 @@ const tiffs: HostileFile[] = [
     outcomes: goodOrDamaged,
   },
   {
-    name: "TIFF with 65535 channels of 65535 bits",
+    name: "TIFF with 65535 channels of 65535 bits each",
     make: () =>
       tiff(
         gray(1000, 1000).map(([tag, type, values]) =>
@@ -789,7 +805,7 @@ const tiffs: HostileFile[] = [
     outcomes: ["invalid_image", "unsupported_format"],
   },
   {
-    name: "TIFF in strips of no rows",
+    name: "TIFF with strips of no rows",
     make: () => tiff(gray(8, 8, { rows: 0 }), new Uint8Array(64)),
     outcomes: goodOrDamaged,
   },
@@ -800,7 +816,7 @@ const extremes: HostileFile[] = [
   { name: "1×5000", make: () => paintImage(1, SIDE, (_, y) => [y & 255, 30, 30]), outcomes: good, inferred: true },
   { name: "5000×1", make: () => paintImage(SIDE, 1, (x) => [x & 255, 30, 30]), outcomes: good, inferred: true },
   { name: "all black", make: () => paintImage(300, 200, () => [0, 0, 0]), outcomes: good, inferred: true },
-  { name: "all of one colour", make: () => paintImage(300, 200, () => [9, 99, 199]), outcomes: good, inferred: true },
+  { name: "a single colour", make: () => paintImage(300, 200, () => [9, 99, 199]), outcomes: good, inferred: true },
   {
     name: "all transparent",
     make: () => paintImage(300, 200, (x, y) => [x & 255, y & 255, 30, 0]),
@@ -809,7 +825,7 @@ const extremes: HostileFile[] = [
   },
 ];
 
-/** Files made to break a decoder, or to keep it busy. */
+/** Files designed to break a decoder, or to keep it busy. */
 export const HOSTILE_FILES: readonly HostileFile[] = [
   ...[...truncated, ...headersOnly, ...wrongFormats],
   ...[...jpegs, ...pngs, ...webps, ...avifs, ...gifs, ...bmps, ...tiffs, ...extremes],

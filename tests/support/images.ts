@@ -29,7 +29,7 @@ export async function paintImage(
   );
 }
 
-/** A picture unlike any other with another seed: a bright disc on a dark ground, quick to make and to decode. */
+/** A bright disc on a dark background, quick to make and to decode. Each seed gives a different image. */
 export function discImage(seed: number, size = 64): Promise<Uint8Array<ArrayBuffer>> {
   return paintImage(size, size, (x, y) => {
     const inside = Math.hypot(x - size / 2, y - size / 2) < size / 3;
@@ -43,7 +43,7 @@ export function withOrientation(jpeg: Uint8Array, orientation: number): Uint8Arr
     ...[0x4d, 0x4d, 0x00, 0x2a, 0, 0, 0, 8], // big-endian, first directory at 8
     ...[0, 1], // one tag
     ...[0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, orientation, 0, 0], // Orientation, SHORT, one value
-    ...[0, 0, 0, 0], // no further directory
+    ...[0, 0, 0, 0], // no next directory
   ];
   const exif = [...new TextEncoder().encode("Exif\0\0"), ...tiff];
   const segment = [0xff, 0xe1, 0, exif.length + 2, ...exif];

@@ -1,4 +1,4 @@
-/** Splits text into lines, without their ends. */
+/** Splits text into lines, without line breaks. */
 export class TextLineStream extends TransformStream<string, string> {
   constructor() {
     let rest = "";

@@ -1,6 +1,6 @@
 import { configure, type LogRecord, reset } from "@logtape/logtape";
 
-/** Collects what is logged meanwhile. */
+/** Runs `use` and collects the log records in the meantime. */
 export async function withLogs(use: (logs: LogRecord[]) => Promise<void>): Promise<void> {
   const logs: LogRecord[] = [];
   await configure({

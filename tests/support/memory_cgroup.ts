@@ -1,4 +1,4 @@
-/** Where the kernel has what is needed here: its second version of control groups, and its first (cgroups(7)). */
+/** The kernel's files for the second version of control groups, and for the first (cgroups(7)). */
 const VERSIONS = [
   {
     folder: "/sys/fs/cgroup",
@@ -17,7 +17,7 @@ const VERSIONS = [
   },
 ] as const;
 
-/** A control group whose processes are killed by the kernel where together they need more memory than its limit. */
+/** A control group: the kernel kills its processes if together they need more memory than the limit. */
 export class MemoryCgroup implements AsyncDisposable {
   readonly #path: string;
   readonly #version: typeof VERSIONS[number];
@@ -27,7 +27,7 @@ export class MemoryCgroup implements AsyncDisposable {
     this.#version = version;
   }
 
-  /** Undefined where this process may not make one, or the kernel has none. */
+  /** Undefined if this process may not create one, or the kernel has none. */
   static async create(bytes: number): Promise<MemoryCgroup | undefined> {
     for (const version of VERSIONS) {
       const path = `${version.folder}/cutcache-test-${crypto.randomUUID()}`;
@@ -37,7 +37,7 @@ export class MemoryCgroup implements AsyncDisposable {
       } catch {
         continue;
       }
-      // Never made here: the folder may be one of a plain file system.
+      // Never created: the folder may be on an ordinary file system.
       const set = (name: string, value: number) => Deno.writeTextFile(`${path}/${name}`, `${value}`, { create: false });
       try {
         await set(limit, bytes);
@@ -51,26 +51,26 @@ export class MemoryCgroup implements AsyncDisposable {
     return undefined;
   }
 
-  /** The command that starts this one within the group, as the same process. */
+  /** A command that runs `command` within the group, in the same process. */
   around(command: readonly string[]): string[] {
     return ["sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', this.#path, ...command];
   }
 
-  /** How many processes have been killed for want of memory. */
+  /** The number of processes that were killed for lack of memory. */
   async kills(): Promise<number> {
     const events = await Deno.readTextFile(`${this.#path}/${this.#version.events}`);
     return Number(/^oom_kill (\d+)$/m.exec(events)![1]);
   }
 
-  /** The most that was in use, cached files included, in bytes; undefined where the kernel does not say. */
+  /** The peak memory of the group, cached files included, in bytes; undefined if the kernel does not report it. */
   async peak(): Promise<number | undefined> {
     const text = await Deno.readTextFile(`${this.#path}/${this.#version.peak}`).catch(() => undefined);
     return text === undefined ? undefined : Number(text);
   }
 
-  /** To be called when all its processes have ended. */
+  /** Removes the group. Call it when all its processes have ended. */
   async [Symbol.asyncDispose](): Promise<void> {
-    // The kernel takes a moment to let go of a process.
+    // The kernel takes a moment to remove an ended process from the group.
     for (let tries = 1000;; tries--) {
       try {
         return await Deno.remove(this.#path);

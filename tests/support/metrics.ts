@@ -1,9 +1,9 @@
 import type { TestServer } from "./server.ts";
 
-/** What `/metrics` says, each value by its name and labels as they stand there. */
+/** The values of `/metrics`, each under its name and labels as they appear there. */
 export type Metrics = ReadonlyMap<string, number>;
 
-/** Reads Prometheus' text format. */
+/** Parses Prometheus' text format. */
 export function parseMetrics(text: string): Metrics {
   const lines = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
   return new Map(lines.map((line) => {

@@ -1,13 +1,13 @@
 import { decode, encode, RECURSION_AVAILABLE, RECURSION_DESIRED } from "dns-packet";
 import { createSocket, type Socket } from "node:dgram";
 
-/** The addresses of a name, for each question anew. */
+/** For each name, a function that returns its addresses for a query. */
 type Zone = Record<string, () => string[]>;
 
-/** A DNS server (RFC 1035) on a free UDP port of 127.0.0.1, with answers that nobody may keep. */
+/** A DNS server (RFC 1035) on a free UDP port of 127.0.0.1. Its answers must not be cached (TTL 0). */
 export class NameServer {
-  /** The names that were asked for, a question for IPv6 addresses not counted. */
-  readonly asked: string[] = [];
+  /** The names that were looked up. The query for IPv6 addresses of the same lookup does not count. */
+  readonly lookups: string[] = [];
   readonly #socket: Socket = createSocket("udp4");
   readonly #zone: Zone;
 
@@ -38,8 +38,8 @@ export class NameServer {
   #answer(message: Uint8Array): Uint8Array {
     const { id, questions = [] } = decode(message as Parameters<typeof decode>[0]);
     const [{ name, type }] = questions;
-    // IPv6 addresses are asked for beside the others, so only the question for those counts as a new one.
-    if (type === "A") this.asked.push(name);
+    // Each lookup sends a query for IPv4 and one for IPv6 addresses.
+    if (type === "A") this.lookups.push(name);
     const addresses = type === "A" ? this.#zone[name]?.() ?? [] : [];
     return encode({
       type: "response",

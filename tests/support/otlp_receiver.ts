@@ -1,4 +1,4 @@
-/** A span as an {@link OtlpReceiver} was sent it. */
+/** A span that an {@link OtlpReceiver} received. */
 export interface Span {
   name: string;
   traceId: string;
@@ -13,7 +13,7 @@ interface TracesRequest {
   resourceSpans: { scopeSpans: { spans: Span[] }[] }[];
 }
 
-/** Takes what is exported over OTLP as JSON, on a free port of 127.0.0.1, and keeps the spans. */
+/** Receives OTLP exports in JSON on a free port of 127.0.0.1, and keeps the spans. */
 export class OtlpReceiver {
   readonly spans: Span[] = [];
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
@@ -33,7 +33,7 @@ export class OtlpReceiver {
     return new OtlpReceiver();
   }
 
-  /** The environment of a Deno process that exports its spans here, soon after they have ended. */
+  /** The environment of a Deno process that exports its spans here soon after they end. */
   get environment(): Record<string, string> {
     return {
       OTEL_DENO: "true",
@@ -43,16 +43,16 @@ export class OtlpReceiver {
     };
   }
 
-  /** The spans below one, by name, in the order in which they began. */
+  /** The child spans of a span, in the order in which they began. */
   below({ spanId }: Span): Span[] {
     return this.spans.filter(({ parentSpanId }) => parentSpanId === spanId)
       .toSorted((a, b) => Number(BigInt(a.startTimeUnixNano) - BigInt(b.startTimeUnixNano)));
   }
 
-  /** Resolves once a span like this has come. */
-  async received(isIt: (span: Span) => boolean): Promise<Span> {
+  /** Resolves with the first span that matches, as soon as it has arrived. */
+  async received(matches: (span: Span) => boolean): Promise<Span> {
     for (;;) {
-      const span = this.spans.find(isIt);
+      const span = this.spans.find(matches);
       if (span !== undefined) return span;
       await new Promise((resolve) => setTimeout(resolve, 10));
     }

@@ -1,4 +1,4 @@
-/** Tries, from inside a worker, what a decoder that has been taken over would try. */
+/** Tries from within a worker what a decoder that an attacker controls would try. */
 import process from "node:process";
 import { serveOperations } from "../../src/inference/workers/rpc.ts";
 

@@ -1,6 +1,6 @@
 import { createClient } from "redis";
 
-/** How a {@link RedisServer} is started. */
+/** Options for starting a {@link RedisServer}. */
 export interface RedisServerOptions {
   /** Default: a random free port. */
   port?: number;
@@ -8,18 +8,18 @@ export interface RedisServerOptions {
   maxmemory?: string;
   /** `maxmemory-policy`, such as `"allkeys-lru"`. Default: `"noeviction"`. */
   policy?: string;
-  /** Further arguments of `redis-server`; they win over the ones above. */
+  /** More arguments of `redis-server`, which override the options above. */
   args?: string[];
 }
 
 /** How long a server may take to answer its first PING, in milliseconds. */
-const START_DEADLINE = 60_000;
+const START_TIMEOUT_MS = 60_000;
 
-/** How long a server may take to end in good order, in milliseconds. */
-const STOP_DEADLINE = 3_000;
+/** How long a server may take to shut down cleanly, in milliseconds. */
+const STOP_TIMEOUT_MS = 3_000;
 
 /**
- * A real `redis-server` of one test, on 127.0.0.1, that keeps nothing on disk unless told to.
+ * A real `redis-server` for one test, on 127.0.0.1. By default it keeps nothing on disk.
  *
  * @example
  * ```ts
@@ -32,7 +32,7 @@ export class RedisServer {
   readonly #folder: string;
   readonly #args: string[];
   #process?: Deno.ChildProcess;
-  /** Settles when the process is gone; gathers its output, so that its pipes never fill up. */
+  /** Settles when the process has ended. It collects the output, so that the pipes never fill up. */
   #output?: Promise<Deno.CommandOutput>;
 
   private constructor(port: number, folder: string, args: string[]) {
@@ -44,14 +44,14 @@ export class RedisServer {
   /**
    * Starts a server and waits until it answers.
    *
-   * @throws {Error} with the server's own words where it does not come up
+   * @throws {Error} with the server's output if it does not start
    */
   static async start(options: RedisServerOptions = {}): Promise<RedisServer> {
     const { port = freePort(), maxmemory = "0", policy = "noeviction", args = [] } = options;
     const folder = await Deno.makeTempDir({ prefix: "cutcache-redis-" });
     const server = new RedisServer(port, folder, [
       ...["--port", String(port), "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--appendonly", "no"],
-      // The clock of its housekeeping: at the default of 10 a second every stop would take 100 ms.
+      // Runs housekeeping 100 times a second. At the default of 10, every stop would take 100 ms.
       ...["--hz", "100"],
       ...["--maxmemory", maxmemory, "--maxmemory-policy", policy, ...args],
     ]);
@@ -69,7 +69,7 @@ export class RedisServer {
     return `redis://127.0.0.1:${this.port}`;
   }
 
-  /** Ends the server in good order and removes its folder. Does nothing the second time. */
+  /** Shuts the server down cleanly and removes its folder. Does nothing the second time. */
   async stop(): Promise<void> {
     await this.#end("SIGTERM");
     await Deno.remove(this.#folder, { recursive: true }).catch((error) => {
@@ -77,24 +77,24 @@ export class RedisServer {
     });
   }
 
-  /** Ends the server at once, as a crash would; {@link restart} brings it back. */
+  /** Kills the server, as a crash would; {@link restart} starts it again. */
   async kill(): Promise<void> {
     await this.#end("SIGKILL");
   }
 
-  /** Ends the server if it runs and starts it again on the same port; only what was persisted comes back. */
+  /** Stops the server if it runs and starts it again on the same port. Only persisted data survives. */
   async restart(): Promise<void> {
     await this.#end("SIGTERM");
     await this.#launch();
   }
 
-  /** A connected client of this server, which the caller closes. It does not reconnect. */
+  /** Connects a client to this server. The caller closes it. It does not reconnect. */
   async client() {
     const client = createClient({
       url: this.url,
-      socket: { reconnectStrategy: false }, // It waits on a timer that nothing can cancel.
+      socket: { reconnectStrategy: false }, // Reconnecting waits on a timer that nothing can cancel.
     });
-    client.on("error", () => {}); // The command under way is rejected as well; without a listener the process ends.
+    client.on("error", () => {}); // Without a listener the process would end. The pending command rejects anyway.
     return await client.connect();
   }
 
@@ -112,15 +112,15 @@ export class RedisServer {
     this.#output = this.#process.output();
     let ended = false;
     this.#output.then(() => ended = true);
-    const deadline = Date.now() + START_DEADLINE;
+    const deadline = Date.now() + START_TIMEOUT_MS;
     while (!await answers(this.port, this.#process.pid)) {
       if (!ended && Date.now() < deadline) {
         await new Promise((resolve) => setTimeout(resolve, 10));
         continue;
       }
       const { stdout, stderr } = await this.#end("SIGKILL") ?? {};
-      const words = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes)).join("");
-      throw new Error(`redis-server does not answer on port ${this.port}:\n${words}`);
+      const output = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes)).join("");
+      throw new Error(`redis-server does not answer on port ${this.port}:\n${output}`);
     }
   }
 
@@ -130,10 +130,10 @@ export class RedisServer {
     try {
       process?.kill(signal);
     } catch (error) {
-      if (!(error instanceof TypeError)) throw error; // A TypeError says that it has already ended by itself.
+      if (!(error instanceof TypeError)) throw error; // A TypeError means that the process has already ended.
     }
-    // A server that hangs, in a script without end for instance, does not heed a polite signal.
-    const force = setTimeout(() => process?.kill("SIGKILL"), STOP_DEADLINE);
+    // A server that hangs, for instance in an endless script, ignores SIGTERM.
+    const force = setTimeout(() => process?.kill("SIGKILL"), STOP_TIMEOUT_MS);
     try {
       return await output;
     } finally {
@@ -143,8 +143,8 @@ export class RedisServer {
 }
 
 /**
- * A free port below the range the system hands out to outgoing connections, so that none of these takes it
- * before the server listens or while the server restarts.
+ * A free port below the range for outgoing connections, so that no connection takes it before the server listens or while
+ * the server restarts.
  */
 function freePort(): number {
   while (true) {
@@ -158,7 +158,7 @@ function freePort(): number {
   }
 }
 
-/** Whether the process itself answers there: on a port that is taken, another server would answer any PING. */
+/** Whether this process answers at the port: if the port was taken, another server would answer a PING. */
 async function answers(port: number, pid: number): Promise<boolean> {
   try {
     using connection = await Deno.connect({ hostname: "127.0.0.1", port });

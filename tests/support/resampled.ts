@@ -1,10 +1,10 @@
-import { KernelMemory } from "../../src/image/kernels.ts";
+import { borrowKernels } from "../../src/image/kernels.ts";
 import { resampleColours } from "../../src/image/resample.ts";
 import type { Pixels } from "../../src/base/pixels.ts";
 
 /** The colours of an image at another size, in opaque pixels: height×width×4. */
 export function resampledColours(image: Pixels, width: number, height: number): Uint8Array<ArrayBuffer> {
-  const memory = new KernelMemory();
+  using memory = borrowKernels();
   const { address, rowLength } = resampleColours(memory, image, width, height, 128);
   const output = new Uint8Array(height * width * 4);
   for (let y = 0; y < height; y++) {

@@ -6,11 +6,11 @@ const runner = fileURLToPath(new URL("../run.ts", import.meta.url));
 
 interface RunOptions {
   env?: Record<string, string>;
-  /** What the tests print when the runner is to be terminated. */
+  /** The output of the tests at which the runner is terminated. */
   terminateAt?: string;
 }
 
-/** Runs the runner on a test file of its own; its output, the last line of it, and the exit code. */
+/** Runs `tests/run.ts` on a new test file with this source. */
 async function runTests(source: string, { env = { CI: "" }, terminateAt }: RunOptions = {}) {
   const folder = await Deno.makeTempDir({ prefix: "cutcache-run-" });
   try {
@@ -44,7 +44,7 @@ const ignoredStep = `Deno.test("skips", async (test) => {
 });`;
 const failing = `Deno.test("fails", () => { throw new Error("on purpose"); });`;
 
-Deno.test("run › the last line counts what passed and failed", async () => {
+Deno.test("run › the last line counts passed and failed tests", async () => {
   const { code, printed, lastLine } = await runTests(passing);
   assert.deepEqual([code, lastLine], [0, "1 passed, 0 failed"]);
   assert.match(printed, /passes/);
@@ -55,29 +55,29 @@ Deno.test("run › a failed test fails the run", async () => {
   assert.deepEqual([code, lastLine], [1, "1 passed, 1 failed"]);
 });
 
-Deno.test("run › ignored tests and steps are counted as skipped, and fail the run under CI", async () => {
+Deno.test("run › ignored tests and steps count as skipped, and fail the run in CI", async () => {
   const source = passing + ignored + ignoredStep;
-  const atHome = await runTests(source);
-  assert.deepEqual([atHome.code, atHome.lastLine], [0, "2 passed, 0 failed, 2 skipped"]);
-  const underCi = await runTests(source, { env: { CI: "true" } });
-  assert.deepEqual([underCi.code, underCi.lastLine], [1, "2 passed, 0 failed, 2 skipped"]);
-  assert.match(underCi.errors, /no test may be skipped/);
+  const locally = await runTests(source);
+  assert.deepEqual([locally.code, locally.lastLine], [0, "2 passed, 0 failed, 2 skipped"]);
+  const inCi = await runTests(source, { env: { CI: "true" } });
+  assert.deepEqual([inCi.code, inCi.lastLine], [1, "2 passed, 0 failed, 2 skipped"]);
+  assert.match(inCi.errors, /no test may be skipped/);
 });
 
-Deno.test("run › a run that breaks off before its summary fails and says so", async () => {
+Deno.test("run › a run that ends without a summary fails, with an error message", async () => {
   const { code, errors } = await runTests("Deno.exit = undefined; this is not TypeScript");
   assert.equal(code, 1);
   assert.match(errors, /without a summary/);
 });
 
-Deno.test("run › a line of a test's own that looks like the summary does not count", async () => {
+Deno.test("run › ignores output of a test that looks like the summary", async () => {
   const { lastLine } = await runTests(`console.log("ok | 99 passed | 0 failed (1s)");` + passing);
   assert.equal(lastLine, "1 passed, 0 failed");
 });
 
-Deno.test("run › a terminated run takes along what its tests started", async () => {
-  const since = performance.now();
-  // The runner's output ends only when the last process that could write to it is gone.
+Deno.test("run › terminating a run also terminates the processes that its tests started", async () => {
+  const started = performance.now();
+  // The runner's output ends only when the last process that could write to it has ended.
   const { code } = await runTests(
     `Deno.test("waits", async () => {
       const server = new Deno.Command("sh", { args: ["-c", "echo is running; sleep 60"] }).spawn();
@@ -86,5 +86,5 @@ Deno.test("run › a terminated run takes along what its tests started", async (
     { terminateAt: "is running" },
   );
   assert.equal(code, 143);
-  assert.ok(performance.now() - since < 30_000, "it did not wait for the process to end by itself");
+  assert.ok(performance.now() - started < 30_000, "the process was terminated before it would have ended by itself");
 });

@@ -1,18 +1,19 @@
 import assert from "node:assert/strict";
 import { DescribedResponses } from "./described_responses.ts";
 import { TextLineStream } from "./lines.ts";
+import { descendants } from "./processes.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 
-/** The start task, or what `TEST_SERVER_COMMAND` has instead (a JSON array), as the tests of other platforms do. */
+/** The start task, or the command in `TEST_SERVER_COMMAND` (a JSON array), which the tests of other platforms set. */
 const COMMAND: readonly string[] = JSON.parse(Deno.env.get("TEST_SERVER_COMMAND") ?? "null") ??
   [Deno.execPath(), "task", "--quiet", "start"];
 
 /** One JSON line of the server's log. */
 export type LogLine = { level: string; message: string; request_id?: string; [property: string]: unknown };
 
-/** What `POST /predict` answers. */
-export interface PredictAnswer {
+/** The body of a response to `POST /predict`. */
+export interface PredictBody {
   status: "ok" | "ng";
   img_none_bg_base64: string | null;
   error?: { code: string; message: string };
@@ -20,15 +21,15 @@ export interface PredictAnswer {
 }
 
 export interface StartOptions {
-  /** Whether responses are compared with `/openapi.json`: benches measure the server alone. */
+  /** Whether responses are compared with `/openapi.json`. Benches turn this off, to measure the server alone. */
   checked?: boolean;
-  /** Starts it in another way. */
+  /** The command that starts the server. */
   command?: readonly string[];
 }
 
 /**
- * Cutcache as a user starts it (`deno task start`, with just its permissions), as a process of its own on a free port of
- * 127.0.0.1 with a cache folder of its own.
+ * Cutcache as users start it (`deno task start`, with only its permissions), in a separate process, on a free port of
+ * 127.0.0.1 and with a separate cache folder.
  */
 export class TestServer {
   readonly url: string;
@@ -59,8 +60,8 @@ export class TestServer {
   }
 
   /**
-   * Starts a server and waits until it answers.
-   * @throws {Error} with what it printed, where it ends instead.
+   * Starts a server and waits until it listens.
+   * @throws {Error} with its error output, if it exits instead.
    */
   static async start(
     settings: Record<string, string> = {},
@@ -81,7 +82,7 @@ export class TestServer {
       let text = "";
       for await (const piece of process.stderr.pipeThrough(new TextDecoderStream())) {
         text += piece;
-        // The example for people, which is printed whatever the log's level.
+        // From the example for users, which is printed at every log level.
         const [address] = /http:\/\/[^\s/]+(?=\/cutouts)/.exec(text) ?? [];
         if (address !== undefined) listening.resolve(address);
       }
@@ -93,7 +94,7 @@ export class TestServer {
         const log = JSON.parse(line) as LogLine;
         logs.push(log);
       }
-      listening.reject(new Error(`the server ended: ${await errors}`));
+      listening.reject(new Error(`the server exited: ${await errors}`));
     })();
     reading.catch(listening.reject);
     const output = Promise.all([errors, reading]);
@@ -108,33 +109,31 @@ export class TestServer {
     }
   }
 
-  /** Starts a server with the quickest of the models that ship: for tests of what goes on around the model. */
+  /** Starts a server with the fastest bundled model, for tests that are not about the model. */
   static quick(settings: Record<string, string> = {}, options?: StartOptions): Promise<TestServer> {
     return TestServer.start({ MODEL: "u2netp-fast", ...settings }, options);
   }
 
-  /** The process that was started: of the start task, which has the server below it, or the server itself. */
+  /** The id of the process that was started: the start task, whose child is the server, or the server itself. */
   get pid(): number {
     return this.#process.pid;
   }
 
-  /** Ends the server with a signal and waits for it; what it logged stays in `logs`. */
+  /** Stops the server with a signal and waits until it has exited. Its log remains in `logs`. */
   async stop(signal: Deno.Signal = "SIGTERM"): Promise<{ code: number; stderr: string }> {
     try {
       this.#process.kill(signal);
-    } catch { /* has ended */ }
+    } catch { /* has already exited */ }
     const { code } = await this.#process.status;
     const [stderr] = await this.#output as [string, void];
     if (this.#ownsCacheDir) await Deno.remove(this.cacheDir, { recursive: true }).catch(() => {});
     return { code, stderr };
   }
 
-  /** Ends the server at once, as a crash would. */
+  /** Ends the server abruptly, like a crash. */
   async kill(): Promise<void> {
-    // What was started is `deno task`, which cannot hand this signal on.
-    const { pid } = this.#process;
-    const children = await Deno.readTextFile(`/proc/${pid}/task/${pid}/children`);
-    for (const child of children.trim().split(" ")) Deno.kill(Number(child), "SIGKILL");
+    // `deno task` and `tools/start.ts` around the server cannot pass this signal on.
+    for (const { pid } of descendants(this.#process.pid)) Deno.kill(pid, "SIGKILL");
     await this.stop("SIGKILL");
   }
 
@@ -142,7 +141,7 @@ export class TestServer {
     await this.stop();
   }
 
-  /** @throws {AssertionError} where what is answered is not what `/openapi.json` describes. */
+  /** @throws {AssertionError} if `/openapi.json` does not describe the response. */
   async fetch(path: string, init?: RequestInit): Promise<Response> {
     const response = await fetch(this.url + path, init);
     if (this.#checked) {
@@ -155,20 +154,20 @@ export class TestServer {
   /** Sends an image to `/predict`. */
   async predict(name: string, image: Uint8Array, init: RequestInit = {}): Promise<{
     response: Response;
-    answer: PredictAnswer;
-    /** From sending to the last byte of the answer. */
+    body: PredictBody;
+    /** From sending the request to the last byte of the response. */
     elapsedMs: number;
   }> {
-    const body = JSON.stringify({ file_path: name, img_base64: image.toBase64() });
+    const sent = JSON.stringify({ file_path: name, img_base64: image.toBase64() });
     const started = performance.now();
     const response = await this.fetch("/predict", {
       method: "POST",
       headers: { "Content-Type": "application/json" },
-      body,
+      body: sent,
       ...init,
     });
     const text = await response.text();
-    return { response, answer: JSON.parse(text), elapsedMs: performance.now() - started };
+    return { response, body: JSON.parse(text), elapsedMs: performance.now() - started };
   }
 
   /** Sends an image and expects its cutout. */
@@ -176,11 +175,11 @@ export class TestServer {
     name: string,
     image: Uint8Array,
   ): Promise<{ png: Uint8Array<ArrayBuffer>; cacheStatus: string; elapsedMs: number }> {
-    const { response, answer, elapsedMs } = await this.predict(name, image);
-    assert.equal(response.status, 200, JSON.stringify(answer.error));
-    assert.equal(answer.status, "ok");
+    const { response, body, elapsedMs } = await this.predict(name, image);
+    assert.equal(response.status, 200, JSON.stringify(body.error));
+    assert.equal(body.status, "ok");
     return {
-      png: Uint8Array.fromBase64(answer.img_none_bg_base64!),
+      png: Uint8Array.fromBase64(body.img_none_bg_base64!),
       // Without the key, which is the last parameter.
       cacheStatus: response.headers.get("Cache-Status")!.replace(/; key="[^"]*"$/, ""),
       elapsedMs,
@@ -198,26 +197,26 @@ export class TestServer {
       inferences: number;
       waiting: number;
       running: number;
-      workerRestarts: number;
+      worker_restarts: number;
     };
-    store: { name: string; health: string; breaker?: string; failedWrites?: number; lastError?: string };
+    store: { name: string; health: string; breaker?: string; failed_writes?: number; last_error?: string };
     deferred: { pending: number; failed: number };
   }> {
     return await (await this.fetch("/health")).json();
   }
 
   /**
-   * Resolves once a line like this has been logged.
-   * @throws {Error} where none has been after a minute: a test that waits for ever tells nobody what is wrong.
+   * Resolves when a matching line has been logged.
+   * @throws {Error} if none is logged within a minute: a test that waits forever does not show what is wrong.
    */
-  async logged(isIt: (line: LogLine) => boolean): Promise<void> {
-    for (const until = performance.now() + 60_000; !this.logs.some(isIt);) {
-      if (performance.now() > until) throw new Error(`not logged: ${isIt}`);
+  async logged(matches: (line: LogLine) => boolean): Promise<void> {
+    for (const until = performance.now() + 60_000; !this.logs.some(matches);) {
+      if (performance.now() > until) throw new Error(`not logged: ${matches}`);
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
   }
 
-  /** Resolves once every model has run. */
+  /** Resolves when every model has run. */
   async ready(): Promise<void> {
     for (;;) {
       const response = await this.fetch("/readyz");
@@ -232,7 +231,7 @@ export class TestServer {
     return (await this.health()).engine.inferences;
   }
 
-  /** Resolves once no deferred write is pending. */
+  /** Resolves when no deferred write is pending. */
   async settled(): Promise<void> {
     while ((await this.health()).deferred.pending > 0) await new Promise((resolve) => setTimeout(resolve, 10));
   }

@@ -4,10 +4,10 @@ import { RedisServer } from "./redis.ts";
 import { ensureTool } from "./tools.ts";
 import { noAnswer, UpstashGateway } from "./upstash_gateway.ts";
 
-// That nothing is left behind is what these tests are about, however they are run.
+// These tests are about leaving nothing behind, so leaks count even without the options of `tests/run.ts`.
 Deno.test.sanitizer({ ops: true, resources: true });
 
-/** A Redis, a gateway in front of it and the SDK as its client; disposed of together. */
+/** A Redis, a gateway in front of it, and the SDK as its client, which are disposed of together. */
 async function service() {
   await using starting = new AsyncDisposableStack();
   const redis = starting.use(await RedisServer.start());
@@ -23,7 +23,7 @@ function sdkOf(
   return new Redis({ url: gateway.url, token: gateway.token, retry: false, enableTelemetry: false, ...options });
 }
 
-/** A bare HTTP request to the gateway: the status and the body as it came. */
+/** Sends a plain HTTP request to the gateway, and returns the status and the raw body. */
 async function post(gateway: UpstashGateway, path: string, body: unknown, headers: Record<string, string> = {}) {
   const response = await fetch(gateway.url + path, {
     method: "POST",
@@ -33,19 +33,19 @@ async function post(gateway: UpstashGateway, path: string, body: unknown, header
   return { status: response.status, type: response.headers.get("content-type"), body: await response.text() };
 }
 
-Deno.test("tools › a tool that is there is left alone", async () => {
+Deno.test("tools › a tool that is installed is left alone", async () => {
   await ensureTool({ command: "sh", debianPackage: "no-such-package", purpose: "nothing" }, true);
 });
 
-Deno.test("tools › a missing tool that may not be installed is named with its purpose and how to get it", async () => {
+Deno.test("tools › the error for a missing tool says what it is for and how to install it", async () => {
   const tool = { command: "no-such-tool", debianPackage: "no-such-package", purpose: "the tests of nothing" };
   await assert.rejects(ensureTool(tool, false), {
     message: "no-such-tool is missing; it is needed for the tests of nothing. " +
-      "Get it with: sudo apt-get install no-such-package",
+      "Install it with: sudo apt-get install no-such-package",
   });
 });
 
-Deno.test("redis › a started server answers and keeps what it is told", async () => {
+Deno.test("redis › a started server responds and stores values", async () => {
   await using redis = await RedisServer.start();
   const client = await redis.client();
   assert.equal(await client.set("key", "value"), "OK");
@@ -53,16 +53,16 @@ Deno.test("redis › a started server answers and keeps what it is told", async 
   client.destroy();
 });
 
-Deno.test("redis › a full server with an eviction policy makes room by itself", async () => {
+Deno.test("redis › a full server with an eviction policy evicts keys", async () => {
   await using redis = await RedisServer.start({ maxmemory: "3mb", policy: "allkeys-lru" });
   const client = await redis.client();
   for (let n = 0; n < 100; n++) await client.set(`key:${n}`, "x".repeat(100_000));
-  const kept = await client.dbSize();
-  assert.ok(kept > 0 && kept < 100, `${kept} keys are kept`);
+  const remaining = await client.dbSize();
+  assert.ok(remaining > 0 && remaining < 100, `${remaining} keys remain`);
   client.destroy();
 });
 
-Deno.test("redis › a restarted server has the same port and has forgotten everything", async () => {
+Deno.test("redis › a restarted server has the same port and no data", async () => {
   await using redis = await RedisServer.start();
   const { url } = redis;
   const before = await redis.client();
@@ -75,7 +75,7 @@ Deno.test("redis › a restarted server has the same port and has forgotten ever
   after.destroy();
 });
 
-Deno.test("redis › with persistence asked for, a restarted server still knows", async () => {
+Deno.test("redis › with persistence, a restarted server still has its data", async () => {
   await using redis = await RedisServer.start({ args: ["--appendonly", "yes", "--appendfsync", "always"] });
   const before = await redis.client();
   await before.set("key", "value");
@@ -86,7 +86,7 @@ Deno.test("redis › with persistence asked for, a restarted server still knows"
   after.destroy();
 });
 
-Deno.test("redis › a stopped server is gone and can be stopped again", async () => {
+Deno.test("redis › a stopped server leaves nothing behind and can be stopped again", async () => {
   const redis = await RedisServer.start();
   const client = await redis.client();
   const { dir } = await client.configGet("dir");
@@ -97,7 +97,7 @@ Deno.test("redis › a stopped server is gone and can be stopped again", async (
   await assert.rejects(Deno.stat(dir), Deno.errors.NotFound);
 });
 
-Deno.test("redis › a server that hangs is stopped all the same", async () => {
+Deno.test("redis › a server that hangs can be stopped", async () => {
   await using redis = await RedisServer.start();
   const client = await redis.client();
   const hanging = assert.rejects(client.eval("while true do end"));
@@ -109,17 +109,17 @@ Deno.test("redis › a server that cannot start says why", async () => {
   await assert.rejects(RedisServer.start({ args: ["--no-such-option", "1"] }), /no-such-option/);
 });
 
-Deno.test("redis › a port that another server holds is an error", async () => {
+Deno.test("redis › a port that is in use is an error", async () => {
   await using redis = await RedisServer.start();
   await assert.rejects(RedisServer.start({ port: redis.port }), /Address already in use/);
 });
 
-Deno.test("gateway › a value set with a lifetime comes back until it ends", async () => {
+Deno.test("gateway › a value with a time to live can be read until it expires", async () => {
   await using cache = await service();
   assert.equal(await cache.sdk.set("key", "välue", { ex: 60 }), "OK");
   assert.equal(await cache.sdk.get("key"), "välue");
-  const left = await cache.sdk.ttl("key");
-  assert.ok(left > 50 && left <= 60, `${left} s are left`);
+  const remaining = await cache.sdk.ttl("key");
+  assert.ok(remaining > 50 && remaining <= 60, `${remaining} s remain`);
   assert.equal(await cache.sdk.get("missing"), null);
 });
 
@@ -132,7 +132,7 @@ Deno.test("gateway › without base64 the SDK reads the same values", async () =
   assert.deepEqual(await sdk.mget("key", "missing"), ["välue", null]);
 });
 
-Deno.test("gateway › base64 encodes every string of a result, and nothing else", async () => {
+Deno.test("gateway › the base64 encoding applies to every string in a result, and to nothing else", async () => {
   await using cache = await service();
   const script = "return {'OK', 7, false, {'nested'}}";
   const plain = await post(cache.gateway, "/", ["EVAL", script, 0]);
@@ -146,7 +146,7 @@ Deno.test("gateway › base64 encodes every string of a result, and nothing else
   assert.deepEqual(await cache.sdk.eval(script, [], []), ["OK", 7, null, ["nested"]]);
 });
 
-Deno.test("gateway › bytes that are not UTF-8 pass in base64 and fail without", async () => {
+Deno.test("gateway › bytes that are not UTF-8 work with base64 and fail without it", async () => {
   await using cache = await service();
   const script = "return '\\255\\0'";
   const encoded = await post(cache.gateway, "/", ["EVAL", script, 0], { "Upstash-Encoding": "base64" });
@@ -154,16 +154,16 @@ Deno.test("gateway › bytes that are not UTF-8 pass in base64 and fail without"
   assert.equal((await post(cache.gateway, "/", ["EVAL", script, 0])).status, 500);
 });
 
-Deno.test("gateway › a pipeline answers each command in its slot", async () => {
+Deno.test("gateway › a pipeline returns each command's result in its position", async () => {
   await using cache = await service();
   const pipeline = cache.sdk.pipeline().set("list", "x").lpush("list", "y").get("list").incr("count");
-  const slots = await pipeline.exec({ keepErrors: true });
-  assert.deepEqual(slots.map(({ result }) => result), ["OK", undefined, "x", 1]);
-  assert.match(slots[1].error!, /^WRONGTYPE/);
+  const results = await pipeline.exec({ keepErrors: true });
+  assert.deepEqual(results.map(({ result }) => result), ["OK", undefined, "x", 1]);
+  assert.match(results[1].error!, /^WRONGTYPE/);
   assert.equal((await post(cache.gateway, "/pipeline", [["GET", "list"], ["NOSUCH"]])).status, 200);
 });
 
-Deno.test("gateway › a transaction answers each command in its slot", async () => {
+Deno.test("gateway › a transaction returns each command's result in its position", async () => {
   await using cache = await service();
   const results = await cache.sdk.multi().set("key", "välue").incr("count").get("key").exec();
   assert.deepEqual(results, ["OK", 1, "välue"]);
@@ -177,7 +177,7 @@ Deno.test("gateway › a transaction with a malformed command does nothing", asy
   assert.equal(await cache.sdk.get("key"), null);
 });
 
-Deno.test("gateway › no other command comes between those of a transaction", async () => {
+Deno.test("gateway › no other command runs between the commands of a transaction", async () => {
   await using cache = await service();
   const rounds = Array.from({ length: 50 }, async () => {
     const [transaction] = await Promise.all([
@@ -197,7 +197,7 @@ Deno.test("gateway › a Lua script runs with its keys and arguments", async () 
   assert.deepEqual(await cache.sdk.eval(script, ["key"], ["value"]), ["value", 42]);
 });
 
-Deno.test("gateway › an error of Redis is a 400 that says it", async () => {
+Deno.test("gateway › a Redis error is a 400 with its message", async () => {
   await using cache = await service();
   const { status, body } = await post(cache.gateway, "/", ["NOSUCH", "key"]);
   assert.equal(status, 400);
@@ -205,28 +205,28 @@ Deno.test("gateway › an error of Redis is a 400 that says it", async () => {
   await assert.rejects(cache.sdk.eval("return no_such", [], []), { name: "UpstashError" });
 });
 
-Deno.test("gateway › a wrong token is a 401, a missing or malformed one a 400", async () => {
+Deno.test("gateway › an invalid token is a 401, a missing or malformed one a 400", async () => {
   await using cache = await service();
-  const answers = async (authorization: string) => {
+  const ping = async (authorization: string) => {
     const { status, body } = await post(cache.gateway, "/", ["PING"], { Authorization: authorization });
     return { status, ...JSON.parse(body) };
   };
-  assert.deepEqual(await answers("Bearer wrong"), { status: 401, error: "Invalid token" });
+  assert.deepEqual(await ping("Bearer wrong"), { status: 401, error: "Invalid token" });
   const malformed = { status: 400, error: "Missing/Invalid authorization header" };
   for (const header of ["", "Bearer", "Basic dGVzdA==", "Bearer a b"]) {
-    assert.deepEqual(await answers(header), malformed);
+    assert.deepEqual(await ping(header), malformed);
   }
   await assert.rejects(sdkOf(cache.gateway, { token: "wrong" }).get("key"), /Invalid token/);
 });
 
-Deno.test("gateway › the greeting needs no token and other paths do not exist", async () => {
+Deno.test("gateway › the greeting needs no token, and other paths do not exist", async () => {
   await using cache = await service();
   const greeting = await fetch(cache.gateway.url);
   assert.deepEqual([greeting.status, await greeting.json()], [200, "Welcome to Serverless Redis HTTP!"]);
   assert.equal((await post(cache.gateway, "/get/key", [])).status, 404);
 });
 
-Deno.test("gateway › what is no array of commands is a 400", async () => {
+Deno.test("gateway › a body that is not an array of commands is a 400", async () => {
   await using cache = await service();
   for (const body of [{}, [], [["GET", "key"]], ["GET", null]]) {
     assert.equal((await post(cache.gateway, "/", body)).status, 400);
@@ -235,23 +235,23 @@ Deno.test("gateway › what is no array of commands is a 400", async () => {
   assert.equal((await post(cache.gateway, "/", ["PING"], { "Content-Type": "text/plain" })).status, 400);
 });
 
-Deno.test("gateway › a body over 8,000,000 bytes is an empty 413", async () => {
+Deno.test("gateway › a body over 8,000,000 bytes is a 413 without a body", async () => {
   await using cache = await service();
-  const around = JSON.stringify(["SET", "key", ""]).length;
-  const { status, body } = await post(cache.gateway, "/", ["SET", "key", "x".repeat(8_000_001 - around)]);
+  const overhead = JSON.stringify(["SET", "key", ""]).length;
+  const { status, body } = await post(cache.gateway, "/", ["SET", "key", "x".repeat(8_000_001 - overhead)]);
   assert.deepEqual([status, body], [413, ""]);
-  assert.equal((await post(cache.gateway, "/", ["SET", "key", "x".repeat(8_000_000 - around)])).status, 200);
+  assert.equal((await post(cache.gateway, "/", ["SET", "key", "x".repeat(8_000_000 - overhead)])).status, 200);
   await assert.rejects(cache.sdk.set("key", "x".repeat(8_000_000)), { name: "UpstashJSONParseError" });
 });
 
-Deno.test("gateway › with Redis gone every command fails rather than waits, and works again once it is back", async () => {
+Deno.test("gateway › while Redis is down every command fails without waiting, and works again afterwards", async () => {
   await using cache = await service();
   await cache.sdk.set("key", "before");
   await cache.redis.kill();
   for (const [path, body] of [["/", ["GET", "key"]], ["/pipeline", [["GET", "key"]]], ["/multi-exec", [["PING"]]]]) {
-    const answer = await post(cache.gateway, path as string, body);
-    assert.equal(answer.status, 500);
-    assert.match(answer.body, /^{"error":"Unable to connect/);
+    const response = await post(cache.gateway, path as string, body);
+    assert.equal(response.status, 500);
+    assert.match(response.body, /^{"error":"Unable to connect/);
   }
   await assert.rejects(cache.sdk.get("key"), { name: "UpstashError" });
   await cache.redis.restart();
@@ -268,7 +268,7 @@ Deno.test("gateway › a gateway can start before its Redis", async () => {
   assert.equal((await post(gateway, "/", ["PING"])).body, '{"result":"PONG"}');
 });
 
-Deno.test("gateway › requests and commands are counted until they are reset", async () => {
+Deno.test("gateway › requests and commands are counted until the counts are reset", async () => {
   await using cache = await service();
   await cache.sdk.set("key", "x".repeat(101));
   await cache.sdk.pipeline().get("key").del("key").exec();
@@ -278,7 +278,7 @@ Deno.test("gateway › requests and commands are counted until they are reset", 
   assert.deepEqual([cache.gateway.requests, cache.gateway.commands], [0, []]);
 });
 
-Deno.test("gateway › a fault answers in its place until it is taken away", async () => {
+Deno.test("gateway › a fault responds in its place until it is removed", async () => {
   await using cache = await service();
   cache.gateway.fault = () => Response.json({ error: "down" }, { status: 503 });
   await assert.rejects(cache.sdk.get("key"), /down/);
@@ -290,7 +290,7 @@ Deno.test("gateway › a fault answers in its place until it is taken away", asy
   assert.equal(cache.gateway.requests, 3);
 });
 
-Deno.test("gateway › a request without an answer ends with the client's deadline", async () => {
+Deno.test("gateway › a request without a response ends with the client's deadline", async () => {
   await using cache = await service();
   cache.gateway.fault = noAnswer;
   const sdk = sdkOf(cache.gateway, { signal: () => AbortSignal.timeout(50) });
@@ -299,7 +299,7 @@ Deno.test("gateway › a request without an answer ends with the client's deadli
   assert.equal(await sdkOf(cache.gateway).get("key"), null);
 });
 
-Deno.test("gateway › stopping breaks off a request that hangs in a fault", async () => {
+Deno.test("gateway › stopping aborts a request that hangs in a fault", async () => {
   await using cache = await service();
   const arrived = Promise.withResolvers<void>();
   cache.gateway.fault = (request) => {
@@ -312,7 +312,7 @@ Deno.test("gateway › stopping breaks off a request that hangs in a fault", asy
   await hanging;
 });
 
-Deno.test("gateway › stopping breaks off a command that Redis does not answer", async () => {
+Deno.test("gateway › stopping aborts a command that Redis does not answer", async () => {
   await using cache = await service();
   const client = await cache.redis.client();
   await client.sendCommand(["CLIENT", "PAUSE", "100000"]);

@@ -1,10 +1,10 @@
 /** A program of the operating system that the tests need. */
 export interface Tool {
-  /** The command as it is looked up on PATH. */
+  /** The command, which is looked up on PATH. */
   command: string;
-  /** The Debian package that brings it. */
+  /** The Debian package that contains it. */
   debianPackage: string;
-  /** What the tests need it for, to be read after "is needed for". */
+  /** Completes the sentence "It is needed for …". */
   purpose: string;
 }
 
@@ -16,40 +16,40 @@ export const TEST_TOOLS: Tool[] = [
 ];
 
 /**
- * Makes sure every program in {@link TEST_TOOLS} is there.
+ * Ensures that every program in {@link TEST_TOOLS} is installed.
  *
- * @throws {Error} where one is missing and cannot be installed: no test is skipped for want of a tool.
+ * @throws {Error} if one is missing and cannot be installed: no test is skipped because a tool is missing.
  */
 export async function ensureTestTools(): Promise<void> {
   for (const tool of TEST_TOOLS) await ensureTool(tool);
 }
 
 /**
- * Makes sure a program is on PATH; installs its Debian package where this process may do so.
+ * Ensures that a program is on PATH, and installs its Debian package if permitted.
  *
- * @param mayInstall by default, whether this is root on a machine with `apt-get`
- * @throws {Error} naming the missing program, what it is for and how to get it
+ * @param mayInstall by default, true if this process runs as root on a machine with `apt-get`.
+ * @throws {Error} with the missing program, its purpose, and how to install it.
  */
 export async function ensureTool(tool: Tool, mayInstall?: boolean): Promise<void> {
   const { command, debianPackage, purpose } = tool;
   if (await isOnPath(command)) return;
   const missing = `${command} is missing; it is needed for ${purpose}`;
   if (!(mayInstall ?? await isRootWithAptGet())) {
-    throw new Error(`${missing}. Get it with: sudo apt-get install ${debianPackage}`);
+    throw new Error(`${missing}. Install it with: sudo apt-get install ${debianPackage}`);
   }
   console.log(`Installing ${debianPackage} with apt-get: ${missing}.`);
   await (packageLists ??= aptGet("update"));
   await aptGet("install", "-y", "--no-install-recommends", debianPackage);
-  if (!await isOnPath(command)) throw new Error(`${missing}, and the package ${debianPackage} did not bring it.`);
+  if (!await isOnPath(command)) throw new Error(`${missing}, and the package ${debianPackage} does not contain it.`);
 }
 
-/** The one `apt-get update` of this process. */
+/** The result of `apt-get update`, which this process runs at most once. */
 let packageLists: Promise<void> | undefined;
 
 async function aptGet(...args: string[]): Promise<void> {
   const { success, stdout, stderr } = await new Deno.Command("apt-get", {
     args,
-    // In runlevel 1 Debian's packages start no service, and a daemon on its default port is nothing a test asked for.
+    // In runlevel 1 Debian's packages start no services: no test wants a daemon on its default port.
     env: { DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" },
     stdin: "null",
   }).output();

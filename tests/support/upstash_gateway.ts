@@ -2,38 +2,38 @@ import { Buffer } from "node:buffer";
 import { createClient, ErrorReply, RESP_TYPES } from "redis";
 import { z } from "zod";
 
-/** The largest request body serverless-redis-http reads, in bytes. */
+/** The maximum request body of serverless-redis-http, in bytes. */
 const MAX_BODY_BYTES = 8_000_000;
 
-/** The longest argument of a command that {@link UpstashGateway.commands} keeps, in characters. */
-const MAX_NOTED_LENGTH = 100;
+/** The maximum length of an argument that {@link UpstashGateway.commands} records, in characters. */
+const MAX_RECORDED_LENGTH = 100;
 
 const command = z.array(z.union([z.string(), z.number(), z.boolean()]).transform(String)).min(1);
 const commandList = z.array(command);
 
-/** What Redis answers in RESP2, strings as bytes. */
+/** A reply of Redis in RESP2, with strings as bytes. */
 type Reply = Uint8Array | string | number | null | ErrorReply | Reply[];
 
-/** What one command comes to in a pipeline or transaction. */
-type Slot = { result: unknown } | { error: string };
+/** The result of one command in a pipeline or transaction. */
+type CommandResult = { result: unknown } | { error: string };
 
-/** A request that ends in an error, with the status and message serverless-redis-http has for it. */
+/** A request that fails, with the status and message of serverless-redis-http. */
 class Refusal extends Error {
   constructor(readonly status: number, message: string) {
     super(message);
   }
 }
 
-/** Answers a request in the gateway's place, or lets it through with `undefined`. */
+/** Answers a request instead of the gateway, or returns undefined to let it through. */
 export type Fault = (request: Request) => Response | undefined | Promise<Response | undefined>;
 
-/** The {@link Fault} of a service that takes a request and never answers. */
+/** The {@link Fault} of a service that accepts requests and never answers. */
 export const noAnswer: Fault = () => new Promise(() => {});
 
 /**
  * The Upstash REST protocol in front of a real Redis, on 127.0.0.1, as serverless-redis-http speaks it.
  *
- * Redis may go away and come back: while it is away every command is answered with a 500 at once.
+ * Redis may stop and restart. While it is down, every command gets a 500 at once.
  *
  * @example
  * ```ts
@@ -44,14 +44,14 @@ export const noAnswer: Fault = () => new Promise(() => {});
 export class UpstashGateway {
   readonly url: string;
   readonly token: string;
-  /** HTTP requests since the start or {@link resetCounts}, whatever became of them. */
+  /** HTTP requests since the start or {@link resetCounts}, including failed ones. */
   requests = 0;
   /**
-   * The commands sent to Redis since then, in order: the name in capitals, then the arguments. One of over 100
-   * characters is noted as `<n characters>`.
+   * The commands sent to Redis since then, in order: the name in capitals, then the arguments. An argument of more than
+   * 100 characters is recorded as `<n characters>`.
    */
   commands: string[][] = [];
-  /** Set, it stands between the clients and the gateway. */
+  /** If set, it sees every request before the gateway does. */
   fault?: Fault;
   readonly #redis: RedisConnection;
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
@@ -68,8 +68,8 @@ export class UpstashGateway {
   }
 
   /**
-   * The environment of a Cutcache that keeps its results behind this gateway. A machine that has much else to do meets
-   * its deadlines: where one is to be missed, a test sets its own.
+   * The environment of a Cutcache that uses this gateway. The deadlines are long enough for a busy machine. A test that
+   * needs a missed deadline sets its own.
    */
   get environment(): Record<string, string> {
     return {
@@ -91,7 +91,7 @@ export class UpstashGateway {
     this.commands = [];
   }
 
-  /** Breaks off what is under way, a request that hangs in a {@link fault} included. Does nothing the second time. */
+  /** Aborts pending requests, including those that hang in a {@link fault}. Does nothing the second time. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#server.finished;
@@ -106,7 +106,7 @@ export class UpstashGateway {
     this.requests++;
     const faulty = await this.fault?.(request);
     if (faulty) return faulty;
-    // A fault may have waited for the end of the gateway: no command goes out after it.
+    // A fault may have waited until the gateway stopped. No command is sent after that.
     if (this.#stopping.signal.aborted) return new Response(null, { status: 503 });
     try {
       return await this.#answer(request);
@@ -132,7 +132,7 @@ export class UpstashGateway {
     }
   }
 
-  /** Checks in the order of serverless-redis-http: type, size, syntax, token, shape. */
+  /** Checks in the same order as serverless-redis-http: type, size, syntax, token, shape. */
   async #read<T>(request: Request, schema: z.ZodType<T>): Promise<T> {
     if (request.headers.get("content-type") !== "application/json") {
       throw new Refusal(400, "Invalid content type. Expected application/json.");
@@ -149,40 +149,40 @@ export class UpstashGateway {
   }
 
   async #one(args: string[], text: TextForm): Promise<unknown> {
-    this.#note(args);
+    this.#record(args);
     const [reply] = await this.#redis.send([args]);
     if (reply instanceof ErrorReply) throw reply;
     return inJson(reply, text);
   }
 
-  async #pipeline(commands: string[][], text: TextForm): Promise<Slot[]> {
-    const slots: Slot[] = [];
+  async #pipeline(commands: string[][], text: TextForm): Promise<CommandResult[]> {
+    const results: CommandResult[] = [];
     for (const args of commands) {
-      this.#note(args);
+      this.#record(args);
       const [reply] = await this.#redis.send([args]);
-      slots.push(inSlot(reply, text));
+      results.push(resultOf(reply, text));
     }
-    return slots;
+    return results;
   }
 
-  async #transaction(commands: string[][], text: TextForm): Promise<Slot[]> {
-    commands.forEach((args) => this.#note(args));
+  async #transaction(commands: string[][], text: TextForm): Promise<CommandResult[]> {
+    commands.forEach((args) => this.#record(args));
     const replies = await this.#redis.send([["MULTI"], ...commands, ["EXEC"]]);
     const executed = replies.at(-1)!;
     if (executed instanceof ErrorReply) throw executed;
-    return (executed as Reply[]).map((reply) => inSlot(reply, text));
+    return (executed as Reply[]).map((reply) => resultOf(reply, text));
   }
 
-  #note([name, ...args]: string[]): void {
-    const short = args.map((arg) => arg.length > MAX_NOTED_LENGTH ? `<${arg.length} characters>` : arg);
+  #record([name, ...args]: string[]): void {
+    const short = args.map((arg) => arg.length > MAX_RECORDED_LENGTH ? `<${arg.length} characters>` : arg);
     this.commands.push([name.toUpperCase(), ...short]);
   }
 }
 
 /**
- * One connection to Redis, made when a command needs it and again after it was lost.
+ * A connection to Redis, opened by the first command and reopened after it was lost.
  *
- * The client's own reconnecting waits on a timer that nothing can cancel, and a test would see it leak.
+ * The client's own reconnecting waits on a timer that nothing can cancel, which tests would report as a leak.
  */
 class RedisConnection {
   readonly #url: string;
@@ -194,9 +194,9 @@ class RedisConnection {
   }
 
   /**
-   * Sends commands in one go, so that no other request's commands come between them.
+   * Sends commands together, so that no other request's commands come between them.
    *
-   * @throws {Refusal} 500 where Redis is not there to answer
+   * @throws {Refusal} 500 if Redis does not answer
    */
   async send(commands: string[][]): Promise<Reply[]> {
     try {
@@ -225,10 +225,10 @@ class RedisConnection {
 function redisClient(url: string) {
   return createClient({
     url,
-    RESP: 2, // Upstash knows no maps and doubles, only what RESP2 has.
+    RESP: 2, // Upstash has only the types of RESP2, without maps and doubles.
     socket: { reconnectStrategy: false },
     disableOfflineQueue: true,
-    commandOptions: { typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } }, // A value need not be text.
+    commandOptions: { typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } }, // Values need not be text.
   });
 }
 
@@ -251,10 +251,10 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** Turns the bytes of a string of Redis into a string of JSON. */
+/** Converts a Redis string to a JSON string. */
 type TextForm = (bytes: Uint8Array) => string;
 
-/** Base64 where the request asks for it; else UTF-8, and bytes that are none fail the request. */
+/** Base64 if the request asks for it, otherwise UTF-8. Bytes that are not UTF-8 make the request fail. */
 function textOf(request: Request): TextForm {
   if (request.headers.get("upstash-encoding") === "base64") return (bytes) => bytes.toBase64();
   return (bytes) => new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
@@ -263,11 +263,11 @@ function textOf(request: Request): TextForm {
 function inJson(reply: Reply, text: TextForm): unknown {
   if (Array.isArray(reply)) return reply.map((item) => inJson(item, text));
   if (reply instanceof Uint8Array) return text(reply);
-  // Status replies such as OK are encoded like any string; @upstash/redis takes them either way.
+  // Status replies such as OK are encoded like any string. @upstash/redis accepts both.
   if (typeof reply === "string") return text(new TextEncoder().encode(reply));
   return reply;
 }
 
-function inSlot(reply: Reply, text: TextForm): Slot {
+function resultOf(reply: Reply, text: TextForm): CommandResult {
   return reply instanceof ErrorReply ? { error: reply.message } : { result: inJson(reply, text) };
 }

@@ -8,7 +8,7 @@ import { noAnswer, UpstashGateway } from "../support/upstash_gateway.ts";
 const MISS = "Cutcache; fwd=miss; stored; detail=inference";
 const MEMORY_HIT = "Cutcache; hit; detail=memory";
 
-Deno.test("sqlite › a restart keeps the hits", async () => {
+Deno.test("sqlite › hits survive a restart", async () => {
   const cacheDir = await Deno.makeTempDir({ prefix: "cutcache-test-" });
   const image = await discImage(1);
   const first = await TestServer.quick({ CACHE_DIR: cacheDir });
@@ -27,7 +27,7 @@ Deno.test("sqlite › a restart keeps the hits", async () => {
   await Deno.remove(cacheDir, { recursive: true });
 });
 
-Deno.test("memory › a restart forgets", async () => {
+Deno.test("memory › a restart empties the cache", async () => {
   const image = await discImage(1);
   for (let i = 0; i < 2; i++) {
     await using server = await TestServer.quick({ CACHE_STORE: "memory" });
@@ -37,7 +37,7 @@ Deno.test("memory › a restart forgets", async () => {
   }
 });
 
-Deno.test("redis › a restart keeps the hits, and a wiped Redis brings misses", async () => {
+Deno.test("redis › hits survive a restart, but not a flushed Redis", async () => {
   await using redis = await RedisServer.start();
   await using gateway = await UpstashGateway.start({ redisUrl: redis.url });
   const image = await discImage(2);
@@ -76,16 +76,20 @@ Deno.test("redis › the response does not wait for the write", async () => {
   const { cacheStatus } = await server.cutout("a.png", await discImage(3));
   assert.equal(cacheStatus, MISS);
   const keys = await client.keys("*");
-  assert.match(keys.join(), /^cutcache:lease:[^,]+$/, "the answer is here; others wait for the write, which is not");
+  assert.match(
+    keys.join(),
+    /^cutcache:lease:[^,]+$/,
+    "the response has arrived before the write, and the lease makes other instances wait for it",
+  );
   assert.ok((await server.health()).deferred.pending > 0);
   letWritesPass();
   await server.settled();
-  // The cutout, its mask, the image's keys and the recent names.
+  // The cutout, its mask, the set of the image's keys and the list of recent entries.
   assert.equal(await client.dbSize(), 4);
   await client.close();
 });
 
-Deno.test("redis › a stopped Redis still serves, the log says so, and it is used again when it is back", async () => {
+Deno.test("redis › while Redis is down, requests are served and the log says so; then Redis is used again", async () => {
   await using redis = await RedisServer.start();
   await using gateway = await UpstashGateway.start({ redisUrl: redis.url });
   await using server = await TestServer.quick({ ...gateway.environment, CACHE_BREAK_MS: "300" });
@@ -97,7 +101,7 @@ Deno.test("redis › a stopped Redis still serves, the log says so, and it is us
   assert.equal((await server.health()).store.health, "ng");
   assert.equal((await server.health()).predict_server.health, "ok");
   await server.settled();
-  assert.ok((await server.health()).store.failedWrites! > 0);
+  assert.ok((await server.health()).store.failed_writes! > 0);
   await server.logged(({ message }) => /redis (reads|writes) failed/.test(message));
 
   await redis.restart();
@@ -106,7 +110,7 @@ Deno.test("redis › a stopped Redis still serves, the log says so, and it is us
   await server.settled();
   assert.equal((await server.health()).store.health, "ok");
   const client = await redis.client();
-  // Not counted by `DBSIZE`: what has been probed with, until Redis has noticed that its time is over.
+  // `DBSIZE` could also count the key of a probe, until Redis notices that it has expired.
   assert.equal((await client.keys("*")).length, 4);
   await client.close();
 });
@@ -125,20 +129,20 @@ Deno.test("redis › a gateway that never answers costs one deadline, then nothi
     assert.equal((await server.cutout("a.png", await discImage(seed))).cacheStatus, MISS);
     await server.settled();
   }
-  // One read and one image's writes found out; the breakers kept the others away.
+  // One read and the writes of one image found the failure. The breakers stopped all others.
   const reads = gateway.commands.length;
   assert.ok(gateway.requests <= 4, `${gateway.requests} requests, ${reads} commands`);
-  assert.match((await server.health()).store.lastError!, /no answer|timed? ?out/i);
+  assert.match((await server.health()).store.last_error!, /no answer|timed? ?out/i);
 });
 
 for (const signal of ["SIGTERM", "SIGINT"] as const) {
-  Deno.test(`${signal} › the request under way is answered, its write lands, and the exit code is 0`, async () => {
+  Deno.test(`${signal} › a pending request is answered, its write is done, and the exit code is 0`, async () => {
     await using redis = await RedisServer.start();
     await using gateway = await UpstashGateway.start({ redisUrl: redis.url });
     const server = await TestServer.quick(gateway.environment);
     const { promise: writesMayPass, resolve: letWritesPass } = Promise.withResolvers<void>();
     gateway.fault = async (request) => {
-      // Writes are still to come when the signal has been noticed and the last response is out.
+      // Holds the writes until the signal has been handled and the last response has been sent.
       if (new URL(request.url).pathname === "/pipeline") {
         await server.logged(({ message }) => message.startsWith(signal));
         await writesMayPass;
@@ -146,7 +150,7 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
       return undefined;
     };
     const answering = server.cutout("a.png", await discImage(9)).finally(letWritesPass);
-    while ((await server.health()).engine.running === 0) { /* the request is on its way */ }
+    while ((await server.health()).engine.running === 0) { /* the request has not arrived yet */ }
     const stopping = server.stop(signal);
     assert.equal((await answering).cacheStatus, MISS);
     assert.equal((await stopping).code, 0);

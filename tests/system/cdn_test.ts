@@ -6,7 +6,7 @@ import { TestServer } from "../support/server.ts";
 const ADMIN_TOKEN = "0123456789abcdef";
 const admin = { headers: { Authorization: `Bearer ${ADMIN_TOKEN}` } };
 
-Deno.test("CDN › cutouts carry what it keeps and purges them by, and deleting purges", async () => {
+Deno.test("CDN › cutouts have headers to cache and purge them by, and deleting purges them", async () => {
   const purged: unknown[] = [];
   let status = 200;
   await using cdn = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, async (request) => {
@@ -26,10 +26,10 @@ Deno.test("CDN › cutouts carry what it keeps and purges them by, and deleting 
     await response.body?.cancel();
     return response;
   };
-  const missed = await get();
-  assert.equal(missed.status, 404);
-  assert.equal(missed.headers.get("Cache-Control"), "no-store");
-  assert.equal(missed.headers.get("Deno-Cache-Id"), null);
+  const miss = await get();
+  assert.equal(miss.status, 404);
+  assert.equal(miss.headers.get("Cache-Control"), "no-store");
+  assert.equal(miss.headers.get("Deno-Cache-Id"), null);
 
   await server.cutout("a.png", image);
   await (await server.fetch("/cutouts?format=webp", { method: "POST", body: image })).body?.cancel();
@@ -38,10 +38,10 @@ Deno.test("CDN › cutouts carry what it keeps and purges them by, and deleting 
     assert.match(headers.get("Cache-Control")!, /\bs-maxage=\d+/);
     assert.deepEqual(headers.get("Deno-Cache-Tag")!.split(","), [digest, "cutcache"]);
   }
-  assert.notEqual(png.headers.get("Deno-Cache-Id"), webp.headers.get("Deno-Cache-Id"), "each file has its own");
-  const known = await get("", { "If-None-Match": png.headers.get("ETag")! });
-  assert.equal(known.status, 304);
-  assert.equal(known.headers.get("Deno-Cache-Id"), png.headers.get("Deno-Cache-Id"));
+  assert.notEqual(png.headers.get("Deno-Cache-Id"), webp.headers.get("Deno-Cache-Id"), "each file has its own id");
+  const notModified = await get("", { "If-None-Match": png.headers.get("ETag")! });
+  assert.equal(notModified.status, 304);
+  assert.equal(notModified.headers.get("Deno-Cache-Id"), png.headers.get("Deno-Cache-Id"));
 
   await server.settled();
   const one = await server.fetch(`/cache/${digest}`, { method: "DELETE", ...admin });
@@ -51,15 +51,15 @@ Deno.test("CDN › cutouts carry what it keeps and purges them by, and deleting 
   const all = await server.fetch("/cache", { method: "DELETE", ...admin });
   assert.deepEqual(await all.json(), { deleted: 0, purged: false });
   assert.deepEqual(purged.at(-1), { tags: ["cutcache"] });
-  await server.logged(({ level, message }) => level === "warning" && message.includes("answered 500"));
+  await server.logged(({ level, message }) => level === "warning" && message.includes("returned 500"));
 });
 
-Deno.test("CDN › where only some may have cutouts it is told nothing, and where there is none deleting says so", async () => {
+Deno.test("CDN › private cutouts have no CDN headers, and deleting reports if there is no CDN", async () => {
   const API_TOKENS = "fedcba9876543210";
   await using server = await TestServer.quick({
     ADMIN_TOKEN,
     API_TOKENS,
-    CDN_PURGE_URL: "http://127.0.0.1:1/invalidate/http", // where nobody listens
+    CDN_PURGE_URL: "http://127.0.0.1:1/invalidate/http", // nothing listens there
   });
   const image = await discImage(2);
   const authorized = { Authorization: `Bearer ${API_TOKENS}` };

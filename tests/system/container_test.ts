@@ -1,17 +1,20 @@
 import assert from "node:assert/strict";
 import { setTimeout as delay } from "node:timers/promises";
-import denoJson from "../../deno.json" with { type: "json" };
+import { MALLOC_OPTIONS, V8_FLAGS } from "../../src/memory_tuning.ts";
+import { startCommand } from "../../tools/start.ts";
 import { fixture } from "../support/images.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 
-/** An instruction of the Dockerfile: its name and all that follows, on one line. */
+/** An instruction of the Dockerfile: its name, and the rest of it on one line. */
 type Instruction = readonly [name: string, rest: string];
 
-/** Of the image that is built where no target is named, and of the one that is built upon it. */
+/** The default image, and the one that is built on it. */
 const STAGES = ["wasm", "native"] as const;
 
-/** Those of one stage. */
+const read = (name: string) => Deno.readTextFileSync(new URL(name, ROOT));
+
+/** The instructions of one stage. */
 function instructions(stage: typeof STAGES[number]): Instruction[] {
   const all = everyInstruction();
   const from = all.findIndex(([name, rest]) => name === "FROM" && rest.endsWith(` AS ${stage}`));
@@ -20,33 +23,46 @@ function instructions(stage: typeof STAGES[number]): Instruction[] {
 }
 
 function everyInstruction(): Instruction[] {
-  const text = Deno.readTextFileSync(new URL("Dockerfile", ROOT));
-  const lines = text.replace(/^#.*\n/gm, "").replace(/\\\n\s*/g, "").split("\n").filter(Boolean);
+  const lines = read("Dockerfile").replace(/^#.*\n/gm, "").replace(/\\\n\s*/g, "").split("\n").filter(Boolean);
   return lines.map((line) => {
     const [, name, rest] = /^(\w+) (.*)$/.exec(line)!;
     return [name, rest] as const;
   });
 }
 
-Deno.test("container › the image is started with the flags and the memory settings of the start task", () => {
-  const task = denoJson.tasks.start;
-  assert.deepEqual(everyInstruction().at(-1), ["FROM", "wasm"], "what is built by default");
-  for (const [stage, task] of [["wasm", denoJson.tasks.start], ["native", denoJson.tasks["start:native"]]] as const) {
+Deno.test("container › the default image is the one with WASM", () => {
+  assert.deepEqual(everyInstruction().at(-1), ["FROM", "wasm"]);
+});
+
+Deno.test("container › the image sets the V8 flags and malloc options of src/memory_tuning.ts", () => {
+  const variables = instructions("wasm").filter(([name]) => name === "ENV").flatMap(([, rest]) => rest.split(" "));
+  assert.ok(variables.includes(`DENO_V8_FLAGS=${V8_FLAGS.join(",")}`), `${variables}`);
+  for (const { name, value } of MALLOC_OPTIONS) assert.ok(variables.includes(`${name}=${value}`), `${variables}`);
+});
+
+Deno.test("container › the server has the permissions and the lock file of the start task", () => {
+  const relevant = (args: string[]) => args.filter((arg) => /^(-P|--allow|--lock|--frozen)/.test(arg)).sort();
+  for (const stage of STAGES) {
     const [, command] = instructions(stage).findLast(([name]) => name === "CMD")!;
-    const flags = /--v8-flags=\S+/.exec(task)![0];
-    assert.ok(JSON.parse(command).includes(flags), flags);
-    const granted = (args: string[]) => args.flatMap((arg) => /^--(?:allow-\w+|lock)/.exec(arg)?.[0] ?? []).sort();
-    assert.deepEqual(granted(JSON.parse(command)), granted(task.split(" ")), stage);
+    const environment = (name: string) => name === "CACHE_DIR" ? "/data" : undefined;
+    const { args } = startCommand({ native: stage === "native", environment });
+    assert.deepEqual(relevant(JSON.parse(command)), relevant(args), stage);
   }
-  const memory = /export (MALLOC_.*?);/.exec(task)![1];
-  assert.ok(instructions("wasm").some(([name, rest]) => name === "ENV" && rest === memory), memory);
+});
+
+Deno.test("container › .dockerignore leaves in all files that the Dockerfile copies", () => {
+  const kept = read(".dockerignore").split("\n").filter((line) => line.startsWith("!")).map((line) => line.slice(1));
+  const copied = everyInstruction().filter(([name]) => name === "COPY").flatMap(([, rest]) =>
+    rest.split(" ").slice(0, -1)
+  );
+  assert.deepEqual(copied.toSorted(), kept.toSorted());
 });
 
 /*
- * There may be no container engine where the tests run. What the Dockerfile says is done in a folder of its own: a file
- * that it forgets to copy is missed here. The packages, of which the lock file tells, are those of this machine's cache.
+ * There may be no container engine here, so the Dockerfile's instructions run in a folder of their own, where a file that
+ * it forgets to copy is missing. Packages come from this machine's cache, by the lock file.
  */
-Deno.test("container › what the Dockerfile copies, fetches and starts is a whole server", async (t) => {
+Deno.test("container › the Dockerfile copies, fetches and starts a whole server", async (t) => {
   const built: Instruction[] = [];
   for (const stage of STAGES) {
     built.push(...instructions(stage));
@@ -54,7 +70,7 @@ Deno.test("container › what the Dockerfile copies, fetches and starts is a who
   }
 });
 
-/** Does what the instructions say, the last of them to start the server, and sends it an image. */
+/** Follows the instructions, the last of which starts the server, and sends it an image. */
 async function serves(instructions: readonly Instruction[], backend: string): Promise<void> {
   const root = await Deno.makeTempDir({ prefix: "cutcache-container-" });
   const [app, data] = [`${root}/app`, `${root}/data`];
@@ -73,7 +89,7 @@ async function serves(instructions: readonly Instruction[], backend: string): Pr
       if (name === "COPY") await copy(rest.split(" "), app);
       if (name === "ENV") { for (const [, key, value] of rest.matchAll(/(\w+)=(\S+)/g)) env[key] = inContainer(value); }
       if (name === "CMD") command = (JSON.parse(rest) as string[]).map(inContainer);
-      // The first makes /data for the user of the image.
+      // The first one creates /data for the image's user.
       if (name === "RUN" && !rest.includes("chown")) await run(rest, app, env);
     }
     const server = new Deno.Command(Deno.execPath(), {
@@ -83,20 +99,20 @@ async function serves(instructions: readonly Instruction[], backend: string): Pr
       stdout: "null",
       stderr: "piped",
     }).spawn();
-    let said = "";
+    let output = "";
     const reading = (async () => {
-      for await (const text of server.stderr.pipeThrough(new TextDecoderStream())) said += text;
+      for await (const text of server.stderr.pipeThrough(new TextDecoderStream())) output += text;
     })();
     const ended = server.status;
     try {
       let address: string | undefined;
       while (address === undefined) {
-        address = /http:\/\/[^\s/]+(?=\/cutouts)/.exec(said)?.[0];
+        address = /http:\/\/[^\s/]+(?=\/cutouts)/.exec(output)?.[0];
         const gone = await Promise.race([ended.then(() => true), delay(20, false)]);
-        assert.ok(!gone, said);
+        assert.ok(!gone, output);
       }
       const response = await fetch(`${address}/cutouts`, { method: "POST", body: fixture("chelsea.jpg") });
-      assert.equal(response.status, 200, said);
+      assert.equal(response.status, 200, output);
       assert.equal(response.headers.get("Content-Type"), "image/png");
       await response.arrayBuffer();
       const health = await (await fetch(`${address}/health`)).json();
@@ -107,12 +123,12 @@ async function serves(instructions: readonly Instruction[], backend: string): Pr
     } finally {
       try {
         server.kill("SIGTERM");
-      } catch { /* has ended */ }
+      } catch { /* it has ended */ }
       await ended;
       await reading;
     }
-    assert.equal((await ended).code, 0, said);
-    assert.ok([...Deno.readDirSync(data)].length > 0, "the cache lies in the volume");
+    assert.equal((await ended).code, 0, output);
+    assert.ok([...Deno.readDirSync(data)].length > 0, "the cache is in the volume");
   } finally {
     await Deno.remove(root, { recursive: true });
   }
@@ -130,7 +146,7 @@ async function copy(names: string[], to: string): Promise<void> {
   }
 }
 
-/** @throws {AssertionError} with what it printed, where it fails. */
+/** @throws {AssertionError} with the output of the command if it fails. */
 async function run(command: string, cwd: string, env: Record<string, string>): Promise<void> {
   const PATH = `${Deno.execPath().replace(/\/[^/]*$/, "")}:${Deno.env.get("PATH")}`;
   const { success, stderr } = await new Deno.Command("sh", {

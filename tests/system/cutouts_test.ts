@@ -7,14 +7,14 @@ import { TestServer } from "../support/server.ts";
 const limits = { maxPixels: 1_000_000 };
 const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 
-/** The code of an error, whose message must say more. */
+/** The code of an error, which must also have a detailed message. */
 async function codeOf(response: Response): Promise<string> {
   const { code, detail } = await response.json();
   assert.ok(detail.length > 5, detail);
   return code;
 }
 
-Deno.test("cutouts › every way of sending one image gives the same file, and one inference", async (t) => {
+Deno.test("cutouts › every way to send an image returns the same file, with a single inference", async (t) => {
   await using server = await TestServer.quick();
   const image = fixture("coffee.jpg");
   const form = (fields: Record<string, string | File>) => {
@@ -23,14 +23,14 @@ Deno.test("cutouts › every way of sending one image gives the same file, and o
     return data;
   };
   const json = (fields: Record<string, string>) => JSON.stringify(fields);
-  const ways: [what: string, body: BodyInit, contentType?: string][] = [
+  const ways: [name: string, body: BodyInit, contentType?: string][] = [
     ["the image itself", image, "image/jpeg"],
-    ["the image itself, of no type", image],
-    ["as curl --data-binary calls it", image, "application/x-www-form-urlencoded"],
-    ["as httpie calls it", image, "application/json"],
+    ["the image itself, without a type", image],
+    ["with the type that curl --data-binary sends", image, "application/x-www-form-urlencoded"],
+    ["with the type that httpie sends", image, "application/json"],
     ["multipart", form({ file: new File([image], "Crème & Kaffee.jpg") })],
     ["JSON", json({ image_base64: image.toBase64() }), "application/json"],
-    ["JSON, a data URL", json({ image_base64: `data:image/jpeg;base64,${image.toBase64()}` }), "application/json"],
+    ["JSON with a data URL", json({ image_base64: `data:image/jpeg;base64,${image.toBase64()}` }), "application/json"],
     [
       "urlencoded",
       new URLSearchParams({ image_base64: image.toBase64() }).toString(),
@@ -38,53 +38,58 @@ Deno.test("cutouts › every way of sending one image gives the same file, and o
     ],
   ];
   const files = new Set<string>();
-  for (const [what, body, contentType] of ways) {
-    await t.step(what, async () => {
+  for (const [name, body, contentType] of ways) {
+    await t.step(name, async () => {
       const headers: Record<string, string> = contentType === undefined ? {} : { "Content-Type": contentType };
       const response = await server.fetch("/cutouts", { method: "POST", body, headers });
       assert.equal(response.status, 200);
       assert.equal(response.headers.get("Content-Type"), "image/png");
       assert.equal(response.headers.get("Location"), `/cutouts/${sha256(image)}`);
       const disposition = response.headers.get("Content-Disposition")!;
-      if (what === "multipart") {
+      if (name === "multipart") {
         assert.match(disposition, /^inline; filename="Cr.me & Kaffee\.png"; filename\*=UTF-8''Cr%C3%A8me/i);
       } else {
         assert.equal(disposition, "inline; filename=cutout.png");
       }
       const file = await response.bytes();
       files.add(sha256(file));
-      const got = await server.fetch(response.headers.get("Location")!);
-      assert.equal(sha256(await got.bytes()), sha256(file));
+      const cached = await server.fetch(response.headers.get("Location")!);
+      assert.equal(sha256(await cached.bytes()), sha256(file));
     });
   }
   assert.equal(files.size, 1);
   assert.equal(await server.inferences(), 1);
 });
 
-Deno.test("cutouts › options come from the query or the form, the format also from Accept", async (t) => {
+Deno.test("cutouts › options come from the query or the form, and the format also from Accept", async (t) => {
   await using server = await TestServer.quick();
   const image = await discImage(1);
   const post = (path: string, headers: Record<string, string> = {}) =>
     server.fetch(path, { method: "POST", body: image, headers });
-  const cases: [what: string, response: Promise<Response>, type: string, location: string][] = [
+  const cases: [name: string, response: Promise<Response>, type: string, location: string][] = [
     ["the query", post("/cutouts?format=webp&size=32x"), "image/webp", "?format=webp&size=32x"],
     ["Accept", post("/cutouts", { Accept: "image/webp" }), "image/webp", "?format=webp"],
-    ["its weights", post("/cutouts", { Accept: "image/png;q=0.5, image/jpeg" }), "image/jpeg", "?format=jpeg"],
-    ["its wildcards", post("/cutouts", { Accept: "text/html, image/*;q=0.1" }), "image/png", ""],
-    ["format before Accept", post("/cutouts?format=png", { Accept: "image/webp" }), "image/png", ""],
+    [
+      "quality values in Accept",
+      post("/cutouts", { Accept: "image/png;q=0.5, image/jpeg" }),
+      "image/jpeg",
+      "?format=jpeg",
+    ],
+    ["wildcards in Accept", post("/cutouts", { Accept: "text/html, image/*;q=0.1" }), "image/png", ""],
+    ["format takes precedence over Accept", post("/cutouts?format=png", { Accept: "image/webp" }), "image/png", ""],
   ];
-  for (const [what, pending, type, query] of cases) {
-    await t.step(what, async () => {
+  for (const [name, pending, type, query] of cases) {
+    await t.step(name, async () => {
       const response = await pending;
       assert.equal(response.status, 200);
       assert.equal(response.headers.get("Content-Type"), type);
       assert.match(response.headers.get("Vary")!, /\bAccept\b/);
       const location = new URL(response.headers.get("Location")!, server.url);
-      const [got, wanted] = [location.searchParams, new URLSearchParams(query)].map((query) => [...query].sort());
-      assert.deepEqual(got, wanted);
+      const [actual, expected] = [location.searchParams, new URLSearchParams(query)].map((query) => [...query].sort());
+      assert.deepEqual(actual, expected);
       const file = await response.bytes();
-      const known = await server.fetch(`${location.pathname}${location.search}`);
-      assert.deepEqual([known.status, await known.bytes()], [200, file]);
+      const cached = await server.fetch(`${location.pathname}${location.search}`);
+      assert.deepEqual([cached.status, await cached.bytes()], [200, file]);
     });
   }
   await t.step("a form", async () => {
@@ -100,7 +105,7 @@ Deno.test("cutouts › options come from the query or the form, the format also 
   assert.equal(await server.inferences(), 1);
 });
 
-Deno.test("cutouts › what cannot be served is refused with a code and what would be right", async (t) => {
+Deno.test("cutouts › refuses invalid requests with a code and an explanation", async (t) => {
   await using server = await TestServer.quick();
   const image = await discImage(1);
   const base64 = image.toBase64();
@@ -115,7 +120,7 @@ Deno.test("cutouts › what cannot be served is refused with a code and what wou
     [422, "invalid_request", "[]", "application/json"],
     [422, "invalid_request", json({ image_base64: base64, size: { width: 1 } }).body, "application/json"],
     [422, "invalid_request", form],
-    [422, "invalid_form", "no form", "multipart/form-data; boundary=x"],
+    [422, "invalid_form", "not a form", "multipart/form-data; boundary=x"],
     [422, "invalid_options", image, "image/png", "/cutouts?sise=10x"],
     [422, "invalid_options", image, "image/png", "/cutouts?size=huge"],
     [422, "invalid_request", json({ image_base64: base64, size: "9x" }).body, "application/json", "/cutouts?size=8x"],
@@ -133,8 +138,8 @@ Deno.test("cutouts › what cannot be served is refused with a code and what wou
       assert.deepEqual([response.status, await codeOf(response)], [status, code]);
     });
   }
-  const wrong = await server.fetch("/cutouts", { method: "PUT", body: image });
-  assert.deepEqual([wrong.status, wrong.headers.get("Allow"), await codeOf(wrong)], [
+  const put = await server.fetch("/cutouts", { method: "PUT", body: image });
+  assert.deepEqual([put.status, put.headers.get("Allow"), await codeOf(put)], [
     405,
     "POST",
     "method_not_allowed",
@@ -142,7 +147,7 @@ Deno.test("cutouts › what cannot be served is refused with a code and what wou
   assert.equal(await server.inferences(), 0);
 });
 
-Deno.test("cutouts › CACHE_KEY=file_path is for /predict alone", async () => {
+Deno.test("cutouts › CACHE_KEY=file_path applies only to /predict", async () => {
   await using server = await TestServer.quick({ CACHE_KEY: "file_path" });
   const locations = await Promise.all([1, 2].map(async (seed) => {
     const form = new FormData();
@@ -155,13 +160,13 @@ Deno.test("cutouts › CACHE_KEY=file_path is for /predict alone", async () => {
   assert.equal(await server.inferences(), 2);
 });
 
-Deno.test("cutouts › every dialect fetches images by address where that is allowed", async (t) => {
+Deno.test("cutouts › every API fetches images by URL if the server allows it", async (t) => {
   const image = fixture("coffee.jpg");
-  const asked: string[] = [];
+  const requested: string[] = [];
   await using host = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => {
     const { pathname } = new URL(request.url);
-    asked.push(pathname);
-    return pathname === "/coffee.jpg" ? new Response(image) : new Response("nothing", { status: 404 });
+    requested.push(pathname);
+    return pathname === "/coffee.jpg" ? new Response(image) : new Response("not found", { status: 404 });
   });
   const origin = `http://127.0.0.1:${host.addr.port}`;
   await using server = await TestServer.quick({ ALLOW_IMAGE_URLS: "true", IMAGE_URL_NETWORKS: "127.0.0.0/8" });
@@ -173,37 +178,37 @@ Deno.test("cutouts › every dialect fetches images by address where that is all
     });
   const url = `${origin}/coffee.jpg`;
   const files = new Set<string>();
-  await t.step("the native one", async () => {
+  await t.step("POST /cutouts", async () => {
     const response = await post("/cutouts", { image_url: url });
     assert.equal(response.status, 200);
     assert.equal(response.headers.get("Content-Disposition"), "inline; filename=coffee.png");
     assert.equal(response.headers.get("Location"), `/cutouts/${sha256(image)}`);
     files.add(sha256(await response.bytes()));
   });
-  await t.step("rembg's", async () => {
+  await t.step("rembg's API", async () => {
     const response = await server.fetch(`/api/remove?url=${encodeURIComponent(url)}`);
     assert.equal(response.status, 200);
     files.add(sha256(await response.bytes()));
   });
-  await t.step("remove.bg's, with a background", async () => {
+  await t.step("remove.bg's API, with a background", async () => {
     const response = await post("/v1.0/removebg", { image_url: url, bg_image_url: url, size: "auto" });
     assert.deepEqual([response.status, response.headers.get("Content-Type")], [200, "image/jpeg"]);
     await response.body?.cancel();
   });
-  await t.step("what is not there, and what is not to be asked", async () => {
+  await t.step("a missing image, and addresses that are not allowed", async () => {
     const missing = await post("/cutouts", { image_url: `${origin}/gone.jpg` });
     assert.deepEqual([missing.status, await codeOf(missing)], [502, "image_url_failed"]);
-    const inside = await post("/cutouts", { image_url: "http://10.0.0.1/a.jpg" });
-    assert.deepEqual([inside.status, await codeOf(inside)], [403, "image_url_refused"]);
+    const internal = await post("/cutouts", { image_url: "http://10.0.0.1/a.jpg" });
+    assert.deepEqual([internal.status, await codeOf(internal)], [403, "image_url_refused"]);
     const removebg = await post("/v1.0/removebg", { image_url: "http://[::1]/a.jpg" });
     assert.deepEqual([removebg.status, (await removebg.json()).errors[0].code], [400, "failed_image_download"]);
   });
   assert.equal(files.size, 1);
   assert.equal(await server.inferences(), 1);
-  assert.deepEqual(asked, ["/coffee.jpg", "/coffee.jpg", "/coffee.jpg", "/coffee.jpg", "/gone.jpg"]);
+  assert.deepEqual(requested, ["/coffee.jpg", "/coffee.jpg", "/coffee.jpg", "/coffee.jpg", "/gone.jpg"]);
 });
 
-Deno.test("cutouts › a form's background picture is put behind the subject", async () => {
+Deno.test("cutouts › puts the background picture of a form behind the subject", async () => {
   await using server = await TestServer.quick();
   const form = new FormData();
   form.set("file", new File([fixture("astronaut.jpg")], "astronaut.jpg"));
@@ -212,9 +217,9 @@ Deno.test("cutouts › a form's background picture is put behind the subject", a
   assert.equal(response.status, 200);
   const file = await response.bytes();
   const { data } = await decode(file, limits);
-  // The picture's own ground, in the corner.
+  // The corner has the background colour of the picture.
   const corner = [...data.subarray(0, 4)];
   assert.ok([0, 40, 30, 255].every((value, i) => Math.abs(corner[i] - value) <= 2), `${corner}`);
-  const again = await server.fetch(response.headers.get("Location")!);
-  assert.deepEqual([again.status, await again.bytes()], [200, file]);
+  const cached = await server.fetch(response.headers.get("Location")!);
+  assert.deepEqual([cached.status, await cached.bytes()], [200, file]);
 });

@@ -24,19 +24,19 @@ interface Compose {
 }
 
 const compose = parse(read("docker-compose.yml"), { merge: true }) as Compose;
-// deno-lint-ignore no-explicit-any -- Kubernetes' own validators know its schemas
+// deno-lint-ignore no-explicit-any -- Kubernetes' own validators check the schemas
 const kubernetes: any[] = parseAllDocuments(read("deploy/kubernetes.yaml")).map((document) => document.toJS());
 const ofKind = (kind: string) => kubernetes.find((object) => object.kind === kind);
 const pod = ofKind("Deployment").spec.template.spec;
 const [container] = pod.containers;
 
-/** What a variable comes to where the shell has none: `${NAME:-fallback}` is the fallback. */
+/** Expands variables in an empty environment: `${NAME:-fallback}` becomes the fallback. */
 const inEmptyShell = (value: string) => value.replaceAll(/\$\{\w+:-([^}]*)\}/g, "$1");
 
-/** The user whose number the image ends with. */
+/** The user id that the image runs as. */
 const USER = Number(/^USER (\d+)$/m.exec(read("Dockerfile"))![1]);
 
-Deno.test("deploy › what compose and Kubernetes set are settings, with values that the server takes", () => {
+Deno.test("deploy › compose and Kubernetes set existing settings to valid values", () => {
   const environments: Record<string, Record<string, string>> = {
     app: compose.services.app.environment!,
     fleet: compose.services.fleet.environment!,
@@ -45,19 +45,19 @@ Deno.test("deploy › what compose and Kubernetes set are settings, with values 
       ...Object.fromEntries(container.env.map(({ name, value }: { name: string; value: string }) => [name, value])),
     },
   };
-  for (const [where, environment] of Object.entries(environments)) {
+  for (const [deployment, environment] of Object.entries(environments)) {
     for (const [name, value] of Object.entries(environment)) {
-      assert.ok((settingNames as string[]).includes(name), `${where} sets ${name}, which is no setting`);
-      assert.equal(typeof value, "string", `${where}: ${name} is no text`);
+      assert.ok((settingNames as string[]).includes(name), `${deployment} sets ${name}, which is not a setting`);
+      assert.equal(typeof value, "string", `${deployment}: ${name} is not a string`);
     }
     const config = readConfig((name) => environment[name] && inEmptyShell(environment[name]));
     assert.equal(config.CACHE_STORE, "auto");
-    assert.ok(config.UPSTASH_REDIS_REST_URL, `${where} has no Redis`);
-    assert.equal(config.PORT, 8000, "the port that is published");
+    assert.ok(config.UPSTASH_REDIS_REST_URL, `${deployment} has no Redis`);
+    assert.equal(config.PORT, 8000, "the published port");
   }
 });
 
-Deno.test("deploy › nothing is killed before it has drained, which takes DRAIN_SECONDS", () => {
+Deno.test("deploy › nothing is killed before it has drained for DRAIN_SECONDS", () => {
   const { DRAIN_SECONDS, DRAIN_DELAY_SECONDS } = readConfig(() => undefined);
   const drain = DRAIN_SECONDS + DRAIN_DELAY_SECONDS;
   for (const name of ["app", "fleet"]) {
@@ -69,17 +69,17 @@ Deno.test("deploy › nothing is killed before it has drained, which takes DRAIN
   assert.ok(pod.terminationGracePeriodSeconds > drain + Number(seconds));
 });
 
-Deno.test("deploy › compose starts what others need first, and waits until it is healthy", () => {
+Deno.test("deploy › compose starts dependencies first, and waits until they are healthy", () => {
   const { services, volumes } = compose;
   for (const [name, { depends_on = {}, profiles = [] }] of Object.entries(services)) {
     for (const [needed, { condition }] of Object.entries(depends_on)) {
       assert.equal(condition, "service_healthy", `${name} needs ${needed}`);
       assert.ok(needed in services, needed);
-      // The image of the app has its check in the Dockerfile.
+      // The app's health check is in the Dockerfile.
       const checked = services[needed].healthcheck ??
         (services[needed].image === "cutcache" ? read("Dockerfile").match(/^HEALTHCHECK/m) : undefined);
       assert.ok(checked, `${needed} has no health check`);
-      // A service that is always started cannot need one that is not.
+      // A service that always starts cannot depend on one that does not.
       assert.ok((services[needed].profiles ?? []).every((profile) => profiles.includes(profile)), `${name}, ${needed}`);
     }
   }
@@ -88,11 +88,11 @@ Deno.test("deploy › compose starts what others need first, and waits until it 
   for (const flag of ["--appendonly", "--maxmemory", "--maxmemory-policy"]) {
     assert.ok(services.redis.command!.includes(flag), flag);
   }
-  assert.ok(services.redis.volumes!.some((volume) => volume.split(":")[0] in volumes), "what it appends is kept");
-  for (const name of ["app", "fleet", "redis"]) assert.ok(services[name].mem_limit, `${name} has no bound`);
+  assert.ok(services.redis.volumes!.some((volume) => volume.split(":")[0] in volumes), "its data is on a volume");
+  for (const name of ["app", "fleet", "redis"]) assert.ok(services[name].mem_limit, `${name} has no memory limit`);
 });
 
-Deno.test("deploy › Kubernetes asks the probes, selects its own pods, and runs the image's user", () => {
+Deno.test("deploy › Kubernetes uses the probes, selects its own pods, and runs as the image's user", () => {
   assert.equal(container.startupProbe.httpGet.path, "/readyz");
   assert.equal(container.readinessProbe.httpGet.path, "/readyz");
   assert.equal(container.livenessProbe.httpGet.path, "/livez");

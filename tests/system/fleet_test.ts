@@ -24,7 +24,7 @@ Deno.test("fleet › three instances on one Redis", async (t) => {
       ADMIN_TOKEN,
       CACHE_LEASE_MS: `${LEASE_MS}`,
       CACHE_LOCAL_TTL_SECONDS: `${LOCAL_TTL_SECONDS}`,
-      // Three processes share few cores.
+      // Three processes share a few cores.
       INFERENCE_TIMEOUT_MS: "120000",
       INFERENCE_THREADS: "1",
     });
@@ -47,13 +47,13 @@ Deno.test("fleet › three instances on one Redis", async (t) => {
       const before = await inferencesOf(servers);
       const answers = await Promise.all(Array.from({ length: 100 }, () => servers[0].cutout("a.png", image)));
       assert.equal(await inferencesOf(servers), before + 1);
-      const collapsed = answers.filter(({ cacheStatus }) => cacheStatus.includes("collapsed")).length;
+      const coalesced = answers.filter(({ cacheStatus }) => cacheStatus.includes("collapsed")).length;
       const made = answers.filter(({ cacheStatus }) => cacheStatus.includes("stored")).length;
       assert.equal(made, 1);
-      assert.ok(collapsed > 0);
+      assert.ok(coalesced > 0);
     });
 
-    await t.step("what one deletes, the others stop serving within CACHE_LOCAL_TTL_SECONDS", async () => {
+    await t.step("an image deleted at one instance is gone from all within CACHE_LOCAL_TTL_SECONDS", async () => {
       const image = await discImage(21);
       const path = `/cutouts/${digest(image)}`;
       for (const server of servers) await server.cutout("a.png", image);
@@ -76,7 +76,7 @@ Deno.test("fleet › three instances on one Redis", async (t) => {
     await t.step("an instance that dies holding a lease delays the others by no more than the lease", async () => {
       const image = await discImage(22);
       const [dying, living] = [servers[0], servers[1]];
-      // The lease ends with the write, so it is held however quick the inference is.
+      // A lease is released after the write. The write hangs, so that the lease is held even after a fast inference.
       gateway.fault = (request) => new URL(request.url).pathname === "/pipeline" ? noAnswer(request) : undefined;
       const lost = dying.cutout("a.png", image).catch(() => {});
       let lease: string | undefined;
@@ -86,7 +86,7 @@ Deno.test("fleet › three instances on one Redis", async (t) => {
       await dying.kill();
       await lost;
       gateway.fault = undefined;
-      assert.equal(await client.exists(lease), 1, "nobody released it");
+      assert.equal(await client.exists(lease), 1, "no one has released it");
       const before = await living.inferences();
       const { cacheStatus } = await living.cutout("a.png", image);
       assert.match(cacheStatus, /fwd=miss; stored; detail=inference/);

@@ -6,7 +6,7 @@ import { TestServer } from "../support/server.ts";
 const TOKEN = "0123456789abcdef";
 const digest = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 
-/** The members of a `Cache-Status` field's first value (RFC 9211), parameters without a value as `true`. */
+/** The parameters of `Cache-Status` (RFC 9211), those without a value as `true`. */
 function cacheStatus(response: Response): Record<string, string | true> {
   const [cache, ...parameters] = response.headers.get("Cache-Status")!.split("; ");
   assert.equal(cache, "Cutcache");
@@ -30,7 +30,7 @@ Deno.test("HTTP caching", async (t) => {
     return { response, bytes: new Uint8Array(await response.arrayBuffer()) };
   };
 
-  await t.step("who prefers leniency is told of a cutout that is not there without an error", async () => {
+  await t.step("with Prefer: handling=lenient, a missing cutout is not an error", async () => {
     assert.equal((await get(address)).response.status, 404);
     const { response } = await get(address, { Prefer: "respond-async, handling=lenient" });
     assert.equal(response.status, 204);
@@ -38,7 +38,7 @@ Deno.test("HTTP caching", async (t) => {
     assert.equal(response.headers.get("Cache-Control"), "no-store");
     assert.equal((await get(address, { Prefer: "handling=strict" })).response.status, 404);
   });
-  const ask = async (headers: Record<string, string>) => {
+  const predict = async (headers: Record<string, string>) => {
     const body = JSON.stringify({ file_path: "a.png", img_base64: image.toBase64() });
     const response = await server.fetch("/predict", {
       method: "POST",
@@ -51,7 +51,7 @@ Deno.test("HTTP caching", async (t) => {
   };
   let etag = "";
 
-  await t.step("what nobody has sent is 404, which nobody may keep", async () => {
+  await t.step("an unknown image is 404, which must not be cached", async () => {
     const { response, bytes } = await get(address);
     assert.equal(response.status, 404);
     assert.equal(response.headers.get("Cache-Control"), "no-store");
@@ -61,7 +61,7 @@ Deno.test("HTTP caching", async (t) => {
 
   await t.step("no-store neither reads nor writes", async () => {
     for (let i = 0; i < 2; i++) {
-      const { response } = await ask({ "Cache-Control": "no-store" });
+      const { response } = await predict({ "Cache-Control": "no-store" });
       assert.equal(cacheStatus(response).fwd, "bypass");
       assert.equal(cacheStatus(response).stored, undefined);
     }
@@ -70,8 +70,8 @@ Deno.test("HTTP caching", async (t) => {
     assert.equal((await get(address)).response.status, 404);
   });
 
-  await t.step("a miss tells how it was come by", async () => {
-    const { response } = await ask({});
+  await t.step("the response to a miss says where it came from", async () => {
+    const { response } = await predict({});
     const { fwd, stored, detail, key } = cacheStatus(response);
     assert.deepEqual({ fwd, stored, detail }, { fwd: "miss", stored: true, detail: "inference" });
     assert.ok(String(key).includes(digest(image)), `${key}`);
@@ -81,7 +81,7 @@ Deno.test("HTTP caching", async (t) => {
     assert.match(response.headers.get("Age")!, /^\d+$/);
   });
 
-  await t.step("GET /cutouts/… answers with the same file, for everybody to keep", async () => {
+  await t.step("GET /cutouts/… returns the same file, which every cache may keep", async () => {
     const { response, bytes } = await get(address);
     assert.equal(response.status, 200);
     assert.equal(response.headers.get("Content-Type"), "image/png");
@@ -95,11 +95,11 @@ Deno.test("HTTP caching", async (t) => {
     assert.deepEqual(stages(response), ["cache"]);
     etag = response.headers.get("ETag")!;
     assert.equal(etag, `"${digest(bytes).slice(0, 32)}"`);
-    assert.deepEqual((await ask({})).file, bytes);
+    assert.deepEqual((await predict({})).file, bytes);
     assert.equal((await get(address.toUpperCase().replace("CUTOUTS", "cutouts"))).response.status, 200);
   });
 
-  await t.step("If-None-Match is answered 304", async () => {
+  await t.step("a matching If-None-Match gets 304", async () => {
     for (const condition of [etag, `W/${etag}`, `"other", ${etag}`, "*"]) {
       const { response, bytes } = await get(address, { "If-None-Match": condition });
       assert.equal(response.status, 304, condition);
@@ -110,7 +110,7 @@ Deno.test("HTTP caching", async (t) => {
     assert.equal((await get(address, { "If-None-Match": '"other"' })).response.status, 200);
   });
 
-  await t.step("HEAD answers as GET does, without the file", async () => {
+  await t.step("HEAD responds like GET, without the file", async () => {
     const { response, bytes } = await get(address, {}, "HEAD");
     const full = await get(address);
     assert.equal(response.status, 200);
@@ -122,12 +122,12 @@ Deno.test("HTTP caching", async (t) => {
     assert.equal((await get(`/cutouts/${"0".repeat(64)}`, {}, "HEAD")).response.status, 404);
   });
 
-  await t.step("other renderings of a known image are not inferred, and say so", async () => {
+  await t.step("other renderings of a known image need no inference, and say so", async () => {
     const before = await server.inferences();
     const renderings = [{ format: "webp" }, { background: "red" }, { size: "20x" }, { crop: true }];
     for (const options of renderings) {
       const query = new URLSearchParams(Object.entries(options).map(([name, value]) => [name, `${value}`]));
-      assert.equal((await get(`${address}?${query}`)).response.status, 404, "only the mask is known");
+      assert.equal((await get(`${address}?${query}`)).response.status, 404, "only the mask is cached");
       const body = JSON.stringify({ file_path: "a.png", img_base64: image.toBase64(), options });
       const response = await server.fetch("/predict", {
         method: "POST",
@@ -137,17 +137,17 @@ Deno.test("HTTP caching", async (t) => {
       await response.arrayBuffer();
       assert.equal(cacheStatus(response).detail, "mask");
       assert.deepEqual(stages(response), ["hash", "cache", "decode", "render", "encode"]);
-      const { response: known } = await get(`${address}?${query}`);
-      assert.equal(known.status, 200);
-      assert.notEqual(known.headers.get("ETag"), etag);
+      const { response: cached } = await get(`${address}?${query}`);
+      assert.equal(cached.status, 200);
+      assert.notEqual(cached.headers.get("ETag"), etag);
     }
     assert.equal(await server.inferences(), before);
   });
 
-  await t.step("no-cache makes the cutout anew; for GET it asks the durable tier", async () => {
+  await t.step("no-cache makes the cutout again, and for GET reads the durable tier", async () => {
     await server.settled();
     const before = await server.inferences();
-    const { response } = await ask({ "Cache-Control": "no-cache" });
+    const { response } = await predict({ "Cache-Control": "no-cache" });
     assert.equal(cacheStatus(response).fwd, "request");
     assert.equal(cacheStatus(response).stored, true);
     assert.equal(await server.inferences(), before + 1);
@@ -156,7 +156,7 @@ Deno.test("HTTP caching", async (t) => {
     assert.equal((await get(address, { "Cache-Control": "no-store" })).response.status, 404);
   });
 
-  await t.step("bad addresses, options and methods are said to be so", async () => {
+  await t.step("invalid paths, options and methods have their error codes", async () => {
     const cases: [path: string, status: number, code: string, method?: string][] = [
       ["/cutouts/abc", 400, "invalid_digest"],
       [`${address}?format=bmp`, 422, "invalid_options"],
@@ -174,7 +174,7 @@ Deno.test("HTTP caching", async (t) => {
     }
   });
 
-  await t.step("GET /cache tells what there is, to who has the token", async () => {
+  await t.step("GET /cache lists the contents, for clients with the token", async () => {
     for (const headers of [{}, { "X-Api-Key": `${TOKEN}0` }, { Authorization: "Bearer " }]) {
       const { response } = await get("/cache", headers as Record<string, string>);
       assert.equal(response.status, 401);
@@ -182,34 +182,36 @@ Deno.test("HTTP caching", async (t) => {
     }
     const { response, bytes } = await get("/cache?limit=3", { Authorization: `Bearer ${TOKEN}` });
     assert.equal(response.status, 200);
-    const told = JSON.parse(new TextDecoder().decode(bytes));
-    assert.equal(told.store, "memory+sqlite");
+    const content = JSON.parse(new TextDecoder().decode(bytes));
+    assert.equal(content.store, "memory+sqlite");
     // The mask, the cutout and its four renderings.
-    assert.equal(told.tiers.sqlite.entries, 6);
-    assert.ok(told.tiers.sqlite.bytes > 0 && told.tiers.memory.bytes > 0);
-    assert.ok(told.tiers.memory.hits > 0 && told.tiers.memory.hit_ratio > 0 && told.tiers.memory.hit_ratio < 1);
-    assert.equal(told.tiers.sqlite.hits, 1);
-    assert.equal(told.requests.masks, 4);
-    assert.equal(told.newest.length, 3);
-    assert.equal(told.newest[0].image, digest(image));
+    assert.equal(content.tiers.sqlite.entries, 6);
+    assert.ok(content.tiers.sqlite.bytes > 0 && content.tiers.memory.bytes > 0);
+    assert.ok(
+      content.tiers.memory.hits > 0 && content.tiers.memory.hit_ratio > 0 && content.tiers.memory.hit_ratio < 1,
+    );
+    assert.equal(content.tiers.sqlite.hits, 1);
+    assert.equal(content.requests.masks, 4);
+    assert.equal(content.newest.length, 3);
+    assert.equal(content.newest[0].image, digest(image));
   });
 
-  await t.step("DELETE /cache/{sha256} removes all that was made of an image, in every tier", async () => {
+  await t.step("DELETE /cache/{sha256} deletes everything made from an image, in every tier", async () => {
     assert.equal((await get(`/cache/${digest(image)}`, {}, "DELETE")).response.status, 401);
     const { bytes } = await get(`/cache/${digest(image)}`, { "X-Api-Key": TOKEN }, "DELETE");
     assert.equal(JSON.parse(new TextDecoder().decode(bytes)).deleted, 6);
     assert.equal((await get(address)).response.status, 404);
     assert.equal((await get(`${address}?format=webp`)).response.status, 404);
     const before = await server.inferences();
-    assert.equal(cacheStatus((await ask({})).response).detail, "inference");
-    assert.equal(await server.inferences(), before + 1, "the mask was gone too");
+    assert.equal(cacheStatus((await predict({})).response).detail, "inference");
+    assert.equal(await server.inferences(), before + 1, "the mask was deleted too");
   });
 
-  await t.step("DELETE /cache removes everything", async () => {
+  await t.step("DELETE /cache deletes everything", async () => {
     await server.settled();
     assert.equal((await get("/cache", { "X-Api-Key": TOKEN }, "DELETE")).response.status, 200);
     assert.equal((await get(address)).response.status, 404);
-    const told = JSON.parse(new TextDecoder().decode((await get("/cache", { "X-Api-Key": TOKEN })).bytes));
-    assert.deepEqual([told.tiers.memory.entries, told.tiers.sqlite.entries], [0, 0]);
+    const content = JSON.parse(new TextDecoder().decode((await get("/cache", { "X-Api-Key": TOKEN })).bytes));
+    assert.deepEqual([content.tiers.memory.entries, content.tiers.sqlite.entries], [0, 0]);
   });
 });

@@ -3,8 +3,8 @@ import { isDeepStrictEqual } from "node:util";
 import { discImage } from "../support/images.ts";
 import { TestServer } from "../support/server.ts";
 
-Deno.test("jobs › whoever sent an image is told its place in line, then that it is inferred", async () => {
-  // The slowest model, on one thread: each state lasts for many looks, however much else the machine has to do.
+Deno.test("jobs › report the place of an image in line, then its inference", async () => {
+  // The slowest model, on one thread, so that each state lasts for many requests, even on a busy machine.
   await using server = await TestServer.start({ INFERENCE_THREADS: "1" });
   const send = async (image: Uint8Array<ArrayBuffer>, id: string) => {
     const response = await server.fetch("/cutouts", { method: "POST", body: image, headers: { "X-Request-Id": id } });
@@ -12,7 +12,7 @@ Deno.test("jobs › whoever sent an image is told its place in line, then that i
     await response.body?.cancel();
   };
   const job = async (id: string) => {
-    // Asked without a pause, the server would have less left for the images.
+    // Without a pause, these requests would take time from the images.
     await new Promise((resolve) => setTimeout(resolve, 20));
     const response = await server.fetch(`/jobs/${id}`);
     assert.equal(response.headers.get("Cache-Control"), "no-store");
@@ -25,29 +25,29 @@ Deno.test("jobs › whoever sent an image is told its place in line, then that i
   const sent: Promise<void>[] = [];
   for (const [i, image] of images.entries()) {
     sent.push(send(image, ids[i]));
-    while ((await job(ids[i])).state === "unknown") { /* it arrives */ }
+    while ((await job(ids[i])).state === "unknown") { /* until it arrives */ }
   }
-  // One that waits for the same image is as far as that; one whose id could be guessed is not told of.
+  // A request that joins another has the same progress. A request whose id could be guessed has none.
   const joiner = crypto.randomUUID();
   sent.push(send(images[2], joiner), send(images[2], "abc123"));
-  while ((await job(joiner)).state === "unknown") { /* it arrives */ }
+  while ((await job(joiner)).state === "unknown") { /* until it arrives */ }
 
-  const answers = Promise.all(sent);
+  const responses = Promise.all(sent);
   const seen: string[] = [];
   for (;;) {
     const last = await job(ids[2]);
     if (last.state === "unknown") break;
     const joined = await job(joiner);
-    // It may have moved on between the two.
+    // It may have progressed between the two requests.
     if (isDeepStrictEqual(await job(ids[2]), last)) assert.deepEqual(joined, last);
     assert.equal((await job("abc123")).state, "unknown");
-    // For a moment it is in no line: before the engine has it.
+    // Before the engine accepts it, it is briefly in no line.
     if (seen.length === 0 && last.state === "waiting" && last.position === undefined) continue;
     const now = `${last.state} ${last.position ?? ""}`.trim();
     if (now !== seen.at(-1)) seen.push(now);
   }
-  await answers;
-  // Of those before it, one is being inferred at most.
+  await responses;
+  // At most one of the two before it is being inferred.
   assert.match(seen.join(", "), /^(waiting 3, )?waiting 2, waiting 1, inferring(, rendering)?$/);
   assert.equal(await server.inferences(), 3);
 

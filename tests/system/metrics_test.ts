@@ -7,13 +7,13 @@ import { TestServer } from "../support/server.ts";
 import { UpstashGateway } from "../support/upstash_gateway.ts";
 
 const DEPLOY = new URL("../../deploy/", import.meta.url);
-const ADMIN_TOKEN = "the-token-of-the-operator";
-const API_TOKEN = "the-token-of-a-client";
+const ADMIN_TOKEN = "the-operator-token-0123";
+const API_TOKEN = "the-client-token-0123";
 
 Deno.test("metrics › a server counts what it does", async (t) => {
   await using server = await TestServer.start({ QUEUE_LIMIT: "7" });
 
-  await t.step("one miss, one hit, one other rendering, and ten requests at once", async () => {
+  await t.step("a miss, a hit, another rendering, and ten simultaneous requests", async () => {
     const image = await discImage(1);
     for (const query of ["", "", "?format=webp"]) {
       const response = await server.fetch(`/cutouts${query}`, { method: "POST", body: image });
@@ -27,10 +27,10 @@ Deno.test("metrics › a server counts what it does", async (t) => {
     assert.equal(value(`cache_hits_total{tier="mask"}`), 1);
     assert.equal(value("cache_misses_total"), 2);
     assert.equal(value("inferences_total"), 2);
-    // Which of the ten came while the first was under way is a matter of time.
-    const collapsed = value("coalesced_total")!;
+    // How many of the ten arrived while the first was pending depends on timing.
+    const coalesced = value("coalesced_total")!;
     const memory = value(`cache_hits_total{tier="memory"}`)!;
-    assert.equal(collapsed + memory, 1 + 9);
+    assert.equal(coalesced + memory, 1 + 9);
     assert.equal(value(`cache_hits_total{tier="sqlite"}`), 0);
     assert.equal(value(`answer_duration_seconds_count{source="inference"}`), 2);
     assert.equal(value(`answer_duration_seconds_count{source="memory"}`), memory);
@@ -42,7 +42,7 @@ Deno.test("metrics › a server counts what it does", async (t) => {
       assert.equal(value(`stage_duration_seconds_count{stage="${stage}"}`), runs, stage);
       assert.ok(value(`stage_duration_seconds_sum{stage="${stage}"}`)! > 0, stage);
     }
-    // Each request's cache is asked, and its body digested at least once.
+    // Each request looks into the cache once, and hashes its body at least once.
     assert.equal(value(`stage_duration_seconds_count{stage="cache"}`), 13);
     assert.ok(value(`stage_duration_seconds_count{stage="hash"}`)! >= 13);
     assert.ok(
@@ -50,7 +50,7 @@ Deno.test("metrics › a server counts what it does", async (t) => {
     );
   });
 
-  await t.step("and tells its state", async () => {
+  await t.step("the state of the server", async () => {
     const metrics = await scrape(server);
     const value = (name: string) => metrics.get(`cutcache_${name}`);
     assert.equal(value("queue_length"), 0);
@@ -69,7 +69,7 @@ Deno.test("metrics › a server counts what it does", async (t) => {
     assert.equal(value(`build_info{${labels}}`), 1);
   });
 
-  await t.step("paths and methods that clients make up add one series each", async () => {
+  await t.step("invented paths and invented methods add one series each", async () => {
     for (let i = 0; i < 20; i++) {
       for (const [path, method] of [[`/${i}`, "GET"], [`/cache/a/${i}`, "GET"], ["/", `MADE${i}`]]) {
         await (await server.fetch(path, { method })).body?.cancel();
@@ -85,7 +85,7 @@ Deno.test("metrics › a server counts what it does", async (t) => {
     assert.doesNotMatch([...metrics.keys()].join(), /MADE|\/19/);
   });
 
-  await t.step("alerts and dashboard ask for what there is, and the dashboard shows all of it", async () => {
+  await t.step("alerts and dashboard use only existing metrics, and the dashboard shows all of them", async () => {
     const text = await (await server.fetch("/metrics")).text();
     const metrics = new Map<string, string>();
     for (const [, name, type] of text.matchAll(/^# TYPE (\w+) (\w+)$/gm)) {
@@ -103,9 +103,9 @@ Deno.test("metrics › a server counts what it does", async (t) => {
     for (const expression of [...expressions, alerts]) {
       for (const [selector, name, matchers = ""] of expression.matchAll(/\b(cutcache_\w+)(?:\{([^}]*)\})?/g)) {
         const series = metrics.get(name);
-        assert.ok(series !== undefined, `there is no ${selector}`);
+        assert.ok(series !== undefined, `${selector} does not exist`);
         for (const [, label] of matchers.matchAll(/(\w+)\s*(?:=~|!~|!=|=)/g)) {
-          if (label === "job" || label === "instance") continue; // The scraper's own.
+          if (label === "job" || label === "instance") continue; // Prometheus adds these.
           assert.match(series, new RegExp(`[{,]${label}="`), `${selector} has no ${label}`);
         }
       }
@@ -116,31 +116,31 @@ Deno.test("metrics › a server counts what it does", async (t) => {
     }
   });
 
-  await t.step("requests under way are told, and those that wait", async () => {
+  await t.step("pending requests, running ones and waiting ones", async () => {
     const images = await Promise.all([10, 11, 12, 13, 14, 15].map((seed) => discImage(seed)));
-    let underWay = true;
-    const answers = Promise.all(images.map((image) => server.cutout("a.png", image))).finally(() => underWay = false);
+    let pending = true;
+    const answers = Promise.all(images.map((image) => server.cutout("a.png", image))).finally(() => pending = false);
     const seen = new Set<string>();
-    while (underWay) {
+    while (pending) {
       const metrics = await scrape(server);
       const [waiting, running, inFlight] = ["queue_length", "jobs_running", "http_requests_in_flight"]
         .map((name) => metrics.get(`cutcache_${name}`));
       seen.add(`${waiting} waiting, ${running} running, ${inFlight} in flight`);
     }
     await answers;
-    // In flight is the scrape, too.
+    // The scrape itself is in flight, too.
     for (const state of ["4 waiting, 2 running, 7 in flight", "2 waiting, 2 running, 5 in flight"]) {
       assert.ok(seen.has(state), [...seen].join("; "));
     }
   });
 });
 
-Deno.test("metrics › lost writes, the breaker and hits of Redis are told", async () => {
+Deno.test("metrics › counts lost writes and Redis hits, and shows the state of the breaker", async () => {
   await using redis = await RedisServer.start();
   await using gateway = await UpstashGateway.start({ redisUrl: redis.url });
   await using server = await TestServer.quick({
     ...gateway.environment,
-    // Everything that is kept is kept in Redis.
+    // Memory keeps nothing, so that every hit comes from Redis.
     CACHE_MAX_BYTES: "1",
     CACHE_BREAK_MS: "600000",
   });
@@ -160,7 +160,7 @@ Deno.test("metrics › lost writes, the breaker and hits of Redis are told", asy
   assert.equal(after.get("cutcache_cache_misses_total"), 2);
 });
 
-Deno.test("metrics › with tokens, they are the operator's", async () => {
+Deno.test("metrics › with API_TOKENS set, /metrics needs ADMIN_TOKEN", async () => {
   await using server = await TestServer.quick({ API_TOKENS: API_TOKEN, ADMIN_TOKEN });
   const status = async (token?: string) => {
     const headers: Record<string, string> = token === undefined ? {} : { Authorization: `Bearer ${token}` };

@@ -12,7 +12,7 @@ const send = async (server: TestServer, query = "") => {
   return { source, version: key.split(":")[1], bytes };
 };
 
-Deno.test("models › a request names u2netp-fast, which keeps results of its own", async () => {
+Deno.test("models › a request can name u2netp-fast, whose results are cached separately", async () => {
   await using server = await TestServer.start();
   const first = await send(server);
   const fast = await send(server, "?model=u2netp-fast");
@@ -29,7 +29,7 @@ Deno.test("models › a request names u2netp-fast, which keeps results of its ow
   assert.match((await unknown.json()).detail, /"u3net".*u2netp, u2netp-fast, u2netp-rank32/);
 });
 
-Deno.test("models › MODEL chooses the default one, and the other one that ships can still be named", async () => {
+Deno.test("models › MODEL sets the default model, and requests can still name the others that ship", async () => {
   await using server = await TestServer.start({ MODEL: "u2netp-fast" });
   const { name, models } = await (await server.fetch("/metadata")).json();
   assert.equal(name, "u2netp-fast");

@@ -4,15 +4,20 @@ import { fixture, PHOTOGRAPHS } from "../support/images.ts";
 import { compareMasks } from "../support/masks.ts";
 import { TestServer } from "../support/server.ts";
 
-const LARGEST_DIFFERENCE = 0.002;
+/** The largest mean difference of two masks, of 1.0. */
+const MAX_DIFFERENCE = 0.002;
 
-Deno.test("native › the same masks as with WASM", async (t) => {
+Deno.test("native › masks are the same as with WASM", async (t) => {
   const command = [Deno.execPath(), "task", "--quiet", "start:native"];
   await using native = await TestServer.start({ CACHE_STORE: "memory" }, { command });
   await using wasm = await TestServer.start({ CACHE_STORE: "memory" });
   assert.equal((await native.health()).engine.backend, "native");
   assert.equal((await wasm.health()).engine.backend, "wasm");
-  assert.equal((await native.health()).engine.sandboxed, true, "what decodes images has no permissions here either");
+  assert.equal(
+    (await native.health()).engine.sandboxed,
+    true,
+    "the worker that decodes images has no permissions here either",
+  );
   const alphaFrom = async (server: TestServer, body: Uint8Array<ArrayBuffer>) => {
     const response = await server.fetch("/cutouts?channels=alpha&format=png", { method: "POST", body });
     const file = await response.bytes();
@@ -24,19 +29,21 @@ Deno.test("native › the same masks as with WASM", async (t) => {
     await t.step(name, async () => {
       const image = fixture(`${name}.jpg`);
       const { meanDifference } = compareMasks(await alphaFrom(native, image), await alphaFrom(wasm, image));
-      assert.ok(meanDifference <= LARGEST_DIFFERENCE, `${meanDifference}`);
+      assert.ok(meanDifference <= MAX_DIFFERENCE, `${meanDifference}`);
     });
   }
   assert.equal(await native.inferences(), PHOTOGRAPHS.length);
 });
 
-Deno.test("native › where it may not load, `auto` says so and takes WASM, and `native` does not start", async () => {
+Deno.test("native › without the permissions for it, `auto` warns and uses WASM, and `native` does not start", async () => {
   await using server = await TestServer.start({ INFERENCE_BACKEND: "auto" });
-  await server.logged(({ level, message }) => level === "warning" && /native ONNX Runtime does not load/.test(message));
+  await server.logged(({ level, message }) =>
+    level === "warning" && /native backend cannot be loaded, trying wasm/.test(message)
+  );
   assert.equal((await server.health()).engine.backend, "wasm");
   await server.cutout("chelsea.jpg", fixture("chelsea.jpg"));
   await assert.rejects(
     TestServer.start({ INFERENCE_BACKEND: "native" }),
-    /may not be loaded.*--allow-ffi.*start:native/,
+    /native backend cannot be loaded.*--allow-ffi.*start:native/,
   );
 });

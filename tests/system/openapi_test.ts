@@ -18,7 +18,7 @@ Deno.test("OpenAPI", async (t) => {
     assert.match(document.openapi, /^3\.1\./);
   });
 
-  await t.step("what it describes is there, and other methods are refused with those there are", async () => {
+  await t.step("every described operation exists, and other methods get 405 with the ones that exist", async () => {
     for (const [path, item] of Object.entries<Record<string, unknown>>(document.paths)) {
       const address = path.replace(/\{[^}]+\}/, "0".repeat(64));
       const methods = Object.keys(item).map((method) => method.toUpperCase());
@@ -41,12 +41,12 @@ Deno.test("OpenAPI", async (t) => {
       type: "/docs#invalid_digest",
       title: errorCodes.invalid_digest.title,
       status: 400,
-      detail: '"abc" is not a SHA-256 digest in 64 hexadecimal digits',
+      detail: '"abc" is not a SHA-256 digest of 64 hexadecimal digits',
       code: "invalid_digest",
     });
   });
 
-  await t.step("/docs tells of every path and error, and needs nothing from elsewhere", async () => {
+  await t.step("/docs lists every path and error, and loads nothing from elsewhere", async () => {
     const response = await server.fetch("/docs");
     const page = await response.text();
     for (const path of Object.keys(document.paths)) assert.ok(page.includes(`<code>${path}</code>`), path);
@@ -59,8 +59,8 @@ Deno.test("OpenAPI", async (t) => {
     assert.ok(policy.includes("default-src 'none'") && policy.includes(`style-src 'sha256-${digest}'`));
   });
 
-  await t.step("a curl of /docs is answered as it is described", async () => {
-    // Otherwise one of them is answered 503.
+  await t.step("the curl commands of /docs work", async () => {
+    // Until the server is ready, /readyz returns 503.
     await server.ready();
     const page = await (await server.fetch("/docs")).text();
     const commands = page.matchAll(/<pre[^>]*>(curl [^<]*)<\/pre>/g).map(([, text]) =>
@@ -70,7 +70,7 @@ Deno.test("OpenAPI", async (t) => {
     const folder = await Deno.makeTempDir();
     await using _ = { [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }) };
     await Deno.writeFile(`${folder}/photo.jpg`, await discImage(2));
-    // Nothing is deleted, nor fetched.
+    // Except those that delete, and those that fetch an image by URL.
     for (const command of commands.filter((command) => !/ DELETE |\?url=/.test(command))) {
       const { success, stdout } = await new Deno.Command("sh", {
         args: ["-c", command.replace("-o cutout.png", "-o /dev/null").replace("curl ", "curl -s -w '%{http_code}' ")],
@@ -82,7 +82,7 @@ Deno.test("OpenAPI", async (t) => {
     }
   });
 
-  await t.step("a client made of the types of the routes asks them", async () => {
+  await t.step("a client typed by the routes can call them", async () => {
     const client = hc<AppType>(server.url, { headers: { "X-Api-Key": "0123456789abcdef" } });
     const health = await (await client.health.$get()).json();
     assert.ok("engine" in health && health.engine.health === "ok");
@@ -90,9 +90,9 @@ Deno.test("OpenAPI", async (t) => {
     assert.ok("models" in metadata && metadata.models[0].name === metadata.name);
     const image = await discImage(1);
     const json = { file_path: "a.png", img_base64: image.toBase64(), options: { format: "webp" as const } };
-    const answer = await (await client.predict.$post({ json, header: {} })).json();
-    assert.ok(answer.status === "ok" && answer.img_none_bg_base64.length > 0);
-    // @ts-expect-error -- the types know what a request needs
+    const body = await (await client.predict.$post({ json, header: {} })).json();
+    assert.ok(body.status === "ok" && body.img_none_bg_base64.length > 0);
+    // @ts-expect-error -- the types require every mandatory field
     ((): unknown => client.predict.$post({ json: { file_path: "a.png" }, header: {} }));
     const digest = createHash("sha256").update(image).digest("hex");
     const cutout = await client.cutouts[":image"].$get({
@@ -107,7 +107,7 @@ Deno.test("OpenAPI", async (t) => {
     assert.ok("newest" in cache && cache.newest[0].image === digest);
   });
 
-  await t.step("a response that is not described is told apart", async () => {
+  await t.step("a response that is not described is detected", async () => {
     const described = new DescribedResponses(document);
     const json = (body: unknown, status = 200) =>
       Response.json(body, { status, headers: { "X-Request-Id": "012345" } });

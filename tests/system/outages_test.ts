@@ -10,16 +10,16 @@ interface Outage {
   name: string;
   begin: () => Promise<void> | void;
   end: () => Promise<void> | void;
-  /** Whether Redis can still be read, so that what it has is still a hit. */
+  /** Whether Redis can still be read. */
   readable?: boolean;
 }
 
-Deno.test("outages › whatever becomes of Redis, every request is answered", async (t) => {
+Deno.test("outages › every request is answered, however Redis fails", async (t) => {
   await using redis = await RedisServer.start();
   await using gateway = await UpstashGateway.start({ redisUrl: redis.url });
   await using server = await TestServer.quick({
     ...gateway.environment,
-    // Memory knows the mask to the end.
+    // Memory keeps the mask for the whole test.
     CACHE_LOCAL_TTL_SECONDS: "3600",
     CACHE_BREAK_MS: `${BREAK_MS}`,
     CACHE_TIMEOUT_MS: "2000",
@@ -27,7 +27,7 @@ Deno.test("outages › whatever becomes of Redis, every request is answered", as
   });
   const image = await discImage(1);
   let variant = 0;
-  /** Asks for a rendering of the image that nobody has asked for yet. */
+  /** Requests a new rendering of the image. */
   const render = async () => {
     const body = JSON.stringify({
       file_path: "a.png",
@@ -61,7 +61,7 @@ Deno.test("outages › whatever becomes of Redis, every request is answered", as
     new Response(body, { status, headers: { "Content-Type": type } });
 
   const outages: Outage[] = [
-    { name: "killed, and restarted", begin: () => redis.kill(), end: () => redis.restart() },
+    { name: "killed and restarted", begin: () => redis.kill(), end: () => redis.restart() },
     {
       name: "full",
       begin: async () => void await command("CONFIG", "SET", "maxmemory", "1"),
@@ -77,9 +77,9 @@ Deno.test("outages › whatever becomes of Redis, every request is answered", as
     withFault("a wrong token", answer(401, '{"error":"Unauthorized"}')),
     withFault("a gateway that answers 500", answer(500, '{"error":"Internal"}')),
     withFault("a gateway that answers 429", answer(429, '{"error":"Too many requests"}')),
-    withFault("a gateway that answers HTML", answer(200, "<html><h1>It works!</h1></html>", "text/html")),
-    withFault("a gateway whose JSON is cut off", answer(200, '{"result":"CUT4 ')),
-    withFault("a gateway whose JSON is of another shape", answer(200, '{"data":[1,2,3]}')),
+    withFault("a gateway that answers with HTML", answer(200, "<html><h1>It works!</h1></html>", "text/html")),
+    withFault("a gateway whose JSON is truncated", answer(200, '{"result":"CUT4 ')),
+    withFault("a gateway whose JSON has another shape", answer(200, '{"data":[1,2,3]}')),
     withFault("a gateway that never answers", noAnswer),
   ];
 
@@ -88,22 +88,22 @@ Deno.test("outages › whatever becomes of Redis, every request is answered", as
 
   for (const { name, begin, end, readable = false } of outages) {
     await t.step(name, async () => {
-      const failedBefore = (await server.health()).store.failedWrites!;
+      const failedBefore = (await server.health()).store.failed_writes!;
       await begin();
-      // CacheHit out by the first ones to read and to write; in memory are the mask and, from then on, the result.
+      // The first read and the first write find the failure. Memory has the mask, and from then on the result.
       assert.match(await render(), /fwd=miss; stored; detail=mask/);
       await server.settled();
       const { store } = await server.health();
       assert.equal(store.health, "ng");
       assert.notEqual(store.breaker, "closed");
-      assert.ok(store.lastError);
-      assert.ok(store.failedWrites! > failedBefore, "the lost write was counted");
+      assert.ok(store.last_error);
+      assert.ok(store.failed_writes! > failedBefore, "the lost write was counted");
 
-      // From now on the guard's own probes are all that goes there, but for reads where these still work.
+      // From now on Redis gets only the breaker's probes, and reads if these still work.
       gateway.resetCounts();
-      const began = performance.now();
+      const started = performance.now();
       for (let i = 0; i < 5; i++) assert.match(await render(), /fwd=miss; stored; detail=mask/);
-      const probes = 2 * Math.ceil((performance.now() - began) / BREAK_MS) + 2;
+      const probes = 2 * Math.ceil((performance.now() - started) / BREAK_MS) + 2;
       assert.ok(gateway.requests <= probes + (readable ? 5 : 0), `${gateway.requests} requests, ${probes} probes`);
 
       await end();
@@ -111,18 +111,18 @@ Deno.test("outages › whatever becomes of Redis, every request is answered", as
       await render();
       await server.settled();
       gateway.resetCounts();
-      assert.ok(Number(await command("DBSIZE")) > 0, "writes land again");
+      assert.ok(Number(await command("DBSIZE")) > 0, "writes succeed again");
     });
   }
 
-  await t.step("flushed: what was known there has to be made again, and nothing is wrong", async () => {
+  await t.step("flushed: a result is rendered again, and the store stays healthy", async () => {
     await command("FLUSHALL");
     assert.match(await render(), /fwd=miss; stored; detail=mask/);
     await server.settled();
     assert.equal((await server.health()).store.health, "ok");
   });
 
-  await t.step("a corrupt, cut-off or foreign value is a miss, is deleted, and reaches nobody", async () => {
+  await t.step("a corrupt or truncated value is a miss, is deleted, and is never served", async () => {
     const client = await redis.client();
     const fresh = await discImage(2);
     await server.cutout("b.png", fresh);
@@ -144,7 +144,7 @@ Deno.test("outages › whatever becomes of Redis, every request is answered", as
     await using third = await TestServer.quick(gateway.environment);
     assert.equal((await third.cutout("b.png", fresh)).cacheStatus, "Cutcache; hit; detail=redis");
 
-    // While no ADMIN_TOKEN is set.
+    // Without ADMIN_TOKEN.
     assert.equal((await (await third.fetch("/cache")).json()).tiers.redis.hits, 1);
     const refused = await third.fetch("/cache", { method: "DELETE" });
     assert.equal(refused.status, 403);

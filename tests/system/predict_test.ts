@@ -6,7 +6,7 @@ import { TestServer } from "../support/server.ts";
 
 const limits = { maxPixels: 25_000_000 };
 
-Deno.test("predict › photographs come back as cutouts; the second time they are hits", async (t) => {
+Deno.test("predict › returns cutouts of photographs, and hits the second time", async (t) => {
   await using server = await TestServer.start();
 
   for (const name of PHOTOGRAPHS) {
@@ -35,7 +35,7 @@ Deno.test("predict › photographs come back as cutouts; the second time they ar
     assert.match(cacheStatus, /hit/);
   });
 
-  await t.step("another image under a known name is not taken for it", async () => {
+  await t.step("another image under a known name is a miss", async () => {
     const { cacheStatus } = await server.cutout("rocket.jpg", await paintImage(40, 30, (x) => [x * 6, 90, 200]));
     assert.match(cacheStatus, /fwd=miss/);
   });
@@ -52,13 +52,13 @@ Deno.test("predict › photographs come back as cutouts; the second time they ar
     await response.body!.cancel();
   });
 
-  await t.step("a photograph that lies on its side comes back upright", async () => {
+  await t.step("the cutout of a rotated photograph is upright", async () => {
     const { png } = await server.cutout("turned.jpg", withOrientation(fixture("coffee.jpg"), 6));
     const { width, height } = await decode(png, limits);
     assert.deepEqual([width, height], [400, 600]);
   });
 
-  await t.step("whoever sends 30 MB to the end is answered, not cut off", async () => {
+  await t.step("a client that sends 30 MB gets a response, not a closed connection", async () => {
     for (const path of ["/predict", "/nothing/here"]) {
       const response = await server.fetch(path, { method: "POST", body: new Uint8Array(30_000_000) });
       await response.body!.cancel();
@@ -66,26 +66,26 @@ Deno.test("predict › photographs come back as cutouts; the second time they ar
     }
   });
 
-  await t.step("many requests at once for one new image make one inference", async () => {
+  await t.step("many simultaneous requests for one new image take one inference", async () => {
     const before = await server.inferences();
     const image = await paintImage(50, 50, (x, y) => [x * 5, y * 5, 128]);
-    const answers = await Promise.all(Array.from({ length: 20 }, (_, i) => server.cutout(`${i}.png`, image)));
+    const cutouts = await Promise.all(Array.from({ length: 20 }, (_, i) => server.cutout(`${i}.png`, image)));
     assert.equal(await server.inferences() - before, 1);
-    assert.ok(answers.some(({ cacheStatus }) => cacheStatus.includes("collapsed")));
-    for (const { png } of answers) assert.deepEqual(png, answers[0].png);
+    assert.ok(cutouts.some(({ cacheStatus }) => cacheStatus.includes("collapsed")));
+    for (const { png } of cutouts) assert.deepEqual(png, cutouts[0].png);
   });
 });
 
-Deno.test("predict › bad input is told what is wrong, and the next request is served", async (t) => {
+Deno.test("predict › reports the problem of invalid input, and serves the next request", async (t) => {
   await using server = await TestServer.quick({ MAX_BODY_BYTES: "300000", MAX_PIXELS: "400000" });
-  const { workerRestarts } = (await server.health()).engine;
+  const { worker_restarts } = (await server.health()).engine;
   const json = { "Content-Type": "application/json" };
   const good = (await paintImage(8, 8, (x) => [x * 30, 0, 0])).toBase64();
   const jpeg = fixture("rocket.jpg");
   const body = (value: unknown) => JSON.stringify(value);
 
-  const cases: [what: string, init: RequestInit, status: number, code: string, message: RegExp][] = [
-    ["no JSON", { body: "{", headers: json }, 422, "invalid_json", /not JSON.*file_path/],
+  const cases: [name: string, init: RequestInit, status: number, code: string, message: RegExp][] = [
+    ["invalid JSON", { body: "{", headers: json }, 422, "invalid_json", /not JSON.*file_path/],
     ["no body", { headers: json }, 422, "invalid_json", /not JSON/],
     ["an array", { body: "[]", headers: json }, 422, "invalid_request", /body: .*expected object/],
     ["no file_path", { body: body({ img_base64: good }), headers: json }, 422, "invalid_request", /file_path: /],
@@ -105,7 +105,7 @@ Deno.test("predict › bad input is told what is wrong, and the next request is 
       /img_base64: /,
     ],
     [
-      "no base64",
+      "invalid base64",
       { body: body({ file_path: "a", img_base64: "%%%" }), headers: json },
       400,
       "invalid_base64",
@@ -116,7 +116,7 @@ Deno.test("predict › bad input is told what is wrong, and the next request is 
       { body: body({ file_path: "a", img_base64: btoa("a text") }), headers: json },
       400,
       "invalid_image",
-      /no image/,
+      /not an image/,
     ],
     [
       "half an image",
@@ -177,20 +177,20 @@ Deno.test("predict › bad input is told what is wrong, and the next request is 
     ],
   ];
 
-  for (const [what, init, status, code, message] of cases) {
-    await t.step(`${what}: ${status} ${code}`, async () => {
+  for (const [name, init, status, code, message] of cases) {
+    await t.step(`${name}: ${status} ${code}`, async () => {
       const response = await server.fetch("/predict", { method: "POST", ...init });
-      const answer = await response.json();
-      assert.equal(response.status, status, JSON.stringify(answer));
-      assert.deepEqual(Object.keys(answer).sort(), ["error", "img_none_bg_base64", "status"]);
-      assert.equal(answer.status, "ng");
-      assert.equal(answer.img_none_bg_base64, null);
-      assert.equal(answer.error.code, code);
-      assert.match(answer.error.message, message);
+      const body = await response.json();
+      assert.equal(response.status, status, JSON.stringify(body));
+      assert.deepEqual(Object.keys(body).sort(), ["error", "img_none_bg_base64", "status"]);
+      assert.equal(body.status, "ng");
+      assert.equal(body.img_none_bg_base64, null);
+      assert.equal(body.error.code, code);
+      assert.match(body.error.message, message);
     });
   }
 
-  await t.step("GET /predict: 405 and what would be right", async () => {
+  await t.step("GET /predict: 405 and the allowed method", async () => {
     const response = await server.fetch("/predict");
     assert.equal(response.status, 405);
     assert.equal(response.headers.get("Allow"), "POST");
@@ -203,12 +203,12 @@ Deno.test("predict › bad input is told what is wrong, and the next request is 
     assert.equal((await response.json()).code, "not_found");
   });
 
-  await t.step("after all of them a good image is served", async () => {
+  await t.step("a valid image is served after all of these", async () => {
     assert.match((await server.cutout("rocket.jpg", jpeg)).cacheStatus, /fwd=miss/);
-    assert.equal((await server.health()).engine.workerRestarts, workerRestarts, "no worker was lost");
+    assert.equal((await server.health()).engine.worker_restarts, worker_restarts, "no worker was replaced");
   });
 
-  await t.step("the log names what was sent, but never holds an image", async () => {
+  await t.step("the log has the names of images, but never their content", async () => {
     await server.logged(({ message }) => message.includes("rocket.jpg"));
     const log = JSON.stringify(server.logs);
     assert.ok(!log.includes(jpeg.subarray(0, 30).toBase64()));

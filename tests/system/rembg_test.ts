@@ -5,7 +5,7 @@ import { TestServer } from "../support/server.ts";
 
 const limits = { maxPixels: 1_000_000 };
 
-/** As `requests.post(url, files={"file": …}, data={…})` of Python sends it. */
+/** Sends a form like Python's `requests.post(url, files={"file": …}, data={…})`. */
 function post(server: TestServer, data: Record<string, string>, query = ""): Promise<Response> {
   const form = new FormData();
   form.set("file", new File([fixture("astronaut.jpg")], "astronaut.jpg"));
@@ -13,7 +13,7 @@ function post(server: TestServer, data: Record<string, string>, query = ""): Pro
   return server.fetch(`/api/remove${query}`, { method: "POST", body: form });
 }
 
-Deno.test("rembg › its parameters do what they do there", async (t) => {
+Deno.test("rembg › the parameters have the same effect as in rembg", async (t) => {
   await using server = await TestServer.start();
   const pixels = async (response: Response) => {
     assert.deepEqual([response.status, response.headers.get("Content-Type")], [200, "image/png"]);
@@ -21,15 +21,15 @@ Deno.test("rembg › its parameters do what they do there", async (t) => {
   };
   const plain = await pixels(await post(server, {}));
   const corner = [...plain.data.subarray(0, 4)];
-  await t.step("none: a cutout of the image's size", () => {
+  await t.step("no parameters: a cutout of the image's size", () => {
     assert.deepEqual([plain.width, plain.height], [512, 512]);
     assert.ok(corner[3] < 13, "the corner is background");
   });
-  await t.step("om: the mask alone", async () => {
+  await t.step("om: only the mask", async () => {
     const mask = await pixels(await post(server, { om: "true" }));
     for (let i = 0; i < mask.data.length; i += 4096) assert.equal(mask.data[i], plain.data[i + 3]);
   });
-  await t.step("ppm: a hard edge, also from the query", async () => {
+  await t.step("ppm: hard edges, also from the query", async () => {
     for (const response of [await post(server, { ppm: "True".toLowerCase() }), await post(server, {}, "?ppm=1")]) {
       const { data } = await pixels(response);
       assert.ok(data.every((value, i) => i % 4 !== 3 || value === 0 || value === 255));
@@ -40,13 +40,13 @@ Deno.test("rembg › its parameters do what they do there", async (t) => {
     const [red, green, blue, alpha] = (await pixels(await post(server, { bgc: "0,255,0,128" }))).data;
     assert.ok(alpha >= 128 && alpha < 145 && green > red && green > blue);
   });
-  await t.step("model, and parameters that mean nothing without alpha matting", async () => {
+  await t.step("model, and parameters without effect unless alpha matting is on", async () => {
     await (await post(server, { model: "u2netp", a: "false", af: "240", ab: "10", ae: "10", extras: "{}" })).bytes();
   });
   assert.equal(await server.inferences(), 1);
 });
 
-Deno.test("rembg › what cannot be served is refused by its name, in FastAPI's shape", async (t) => {
+Deno.test("rembg › unsupported parameters are refused by name, in FastAPI's error format", async (t) => {
   await using server = await TestServer.quick();
   const cases: [name: string, value: string][] = [
     ["a", "true"],
@@ -76,14 +76,14 @@ Deno.test("rembg › what cannot be served is refused by its name, in FastAPI's 
       type: "missing",
     });
   });
-  await t.step("a model that is not here", async () => {
+  await t.step("an unknown model", async () => {
     const response = await post(server, { model: "isnet-anime" });
     assert.equal(response.status, 422);
     assert.match((await response.json()).detail, /"isnet-anime".*u2netp/);
   });
-  await t.step("GET: no url; a url, while none are fetched", async () => {
-    const none = await server.fetch("/api/remove");
-    assert.deepEqual([none.status, (await none.json()).detail[0].loc], [422, ["query", "url"]]);
+  await t.step("GET: without a url, and with one while fetching is off", async () => {
+    const missing = await server.fetch("/api/remove");
+    assert.deepEqual([missing.status, (await missing.json()).detail[0].loc], [422, ["query", "url"]]);
     const off = await server.fetch("/api/remove?url=http://a.example/cat.jpg");
     assert.equal(off.status, 403);
     assert.match((await off.json()).detail, /ALLOW_IMAGE_URLS/);

@@ -8,11 +8,11 @@ import { TestServer } from "../support/server.ts";
 
 const limits = { maxPixels: 5_000_000 };
 
-// A name of Node.js's for the same class, which Deno does not have and the client's HTTP library asks for.
+// Node.js's other name for this class, which the client's HTTP library uses and Deno lacks.
 Object.assign(fs, { FileReadStream: fs.ReadStream });
 
-/** The npm package `remove.bg` knows one address only. Its HTTP library, which it asks for `post`, can be told another. */
-async function withAddress(url: string, use: () => Promise<void>): Promise<void> {
+/** Redirects the npm package `remove.bg`, whose URL is fixed, by replacing `post` of its HTTP library. */
+async function withBaseUrl(url: string, use: () => Promise<void>): Promise<void> {
   const { post } = unirest;
   unirest.post = (address: string, ...more: unknown[]) => post(address.replace("https://api.remove.bg", url), ...more);
   try {
@@ -22,10 +22,10 @@ async function withAddress(url: string, use: () => Promise<void>): Promise<void>
   }
 }
 
-Deno.test("removebg client › the published npm package works against a started server", async (t) => {
+Deno.test("remove.bg client › the published npm package works with this server", async (t) => {
   await using server = await TestServer.quick();
   const rocket = fixture("rocket.jpg");
-  await withAddress(server.url, async () => {
+  await withBaseUrl(server.url, async () => {
     await t.step("base64", async () => {
       const result = await client.removeBackgroundFromImageBase64({
         apiKey: "anything",
@@ -41,7 +41,7 @@ Deno.test("removebg client › the published npm package works against a started
       assert.equal(result.detectedType, "other");
     });
 
-    await t.step("a file, as a form", async () => {
+    await t.step("a file in a form", async () => {
       const outputFile = await Deno.makeTempFile({ suffix: ".jpg" });
       try {
         const path = new URL("../fixtures/rocket.jpg", import.meta.url).pathname;
@@ -55,18 +55,18 @@ Deno.test("removebg client › the published npm package works against a started
         });
         const written = await Deno.readFile(outputFile);
         assert.deepEqual(written, Uint8Array.fromBase64(result.base64img));
-        assert.deepEqual([...written.subarray(0, 2)], [0xff, 0xd8], "nothing is transparent: a JPEG");
+        assert.deepEqual([...written.subarray(0, 2)], [0xff, 0xd8], "a JPEG, since nothing is transparent");
       } finally {
         await Deno.remove(outputFile);
       }
     });
 
-    await t.step("its errors", async () => {
+    await t.step("errors", async () => {
       const faults: { title: string; code: string }[] = await client.removeBackgroundFromImageBase64({
         apiKey: "anything",
         base64img: rocket.toBase64(),
         roi: "0px 0px 9999px 10px",
-      }).then(() => assert.fail("was answered"), (errors) => errors);
+      }).then(() => assert.fail("the request succeeded"), (errors) => errors);
       assert.deepEqual(faults.map(({ code }) => code), ["roi_exceeds_bounds"]);
     });
   });

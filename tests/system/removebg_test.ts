@@ -8,23 +8,23 @@ const limits = { maxPixels: 5_000_000 };
 
 type Fields = Record<string, string | Uint8Array<ArrayBuffer>>;
 
-interface Answer {
+interface Result {
   status: number;
   headers: Headers;
   bytes: Uint8Array<ArrayBuffer>;
-  // deno-lint-ignore no-explicit-any -- JSON of several shapes
+  // deno-lint-ignore no-explicit-any -- several JSON formats
   json: any;
 }
 
-async function read(response: Response): Promise<Answer> {
+async function read(response: Response): Promise<Result> {
   const bytes = await response.bytes();
   const isJson = response.headers.get("Content-Type")?.startsWith("application/json");
   const json = isJson ? JSON.parse(new TextDecoder().decode(bytes)) : undefined;
   return { status: response.status, headers: response.headers, bytes, json };
 }
 
-/** Sends fields as a form; bytes as a file. */
-async function post(server: TestServer, fields: Fields, headers: Record<string, string> = {}): Promise<Answer> {
+/** Sends fields as a form, and bytes as files. */
+async function post(server: TestServer, fields: Fields, headers: Record<string, string> = {}): Promise<Result> {
   const body = new FormData();
   for (const [name, value] of Object.entries(fields)) {
     body.set(name, typeof value === "string" ? value : new Blob([value]), ...(typeof value === "string" ? [] : ["a"]));
@@ -32,21 +32,21 @@ async function post(server: TestServer, fields: Fields, headers: Record<string, 
   return await read(await server.fetch("/v1.0/removebg", { method: "POST", body, headers }));
 }
 
-async function image(answer: Answer) {
-  assert.equal(answer.status, 200, new TextDecoder().decode(answer.bytes.subarray(0, 300)));
-  return await decode(answer.bytes, limits);
+async function image(result: Result) {
+  assert.equal(result.status, 200, new TextDecoder().decode(result.bytes.subarray(0, 300)));
+  return await decode(result.bytes, limits);
 }
 
 const numbers = (headers: Headers, ...names: string[]) => names.map((name) => Number(headers.get(`X-${name}`)));
 const foreground = (headers: Headers) =>
   numbers(headers, "Foreground-Left", "Foreground-Top", "Foreground-Width", "Foreground-Height");
 
-Deno.test("removebg › the dialect, of a started server", async (t) => {
+Deno.test("remove.bg › API 1.0", async (t) => {
   await using server = await TestServer.quick();
   const rocket = fixture("rocket.jpg"); // 640×427
   const full = { image_file: rocket, size: "full" };
 
-  await t.step("the three ways to write a request are answered the same", async () => {
+  await t.step("forms, JSON and URL-encoded requests get the same response", async () => {
     const form = await post(server, { image_file: rocket });
     const { width, height } = await image(form);
     assert.ok(width * height <= 250_000 && width * height > 245_000, `preview: ${width}×${height}`);
@@ -69,29 +69,29 @@ Deno.test("removebg › the dialect, of a started server", async (t) => {
     assert.match(urlencoded.headers.get("Cache-Status")!, /hit; detail=memory/);
   });
 
-  await t.step("headers tell the result's size and where in it the subject is, on misses and hits", async () => {
+  await t.step("headers have the size of the result and the box of the subject, on misses and hits", async () => {
     for (let i = 0; i < 2; i++) {
-      const answer = await post(server, full);
-      const { data, width, height } = await image(answer);
-      assert.deepEqual(numbers(answer.headers, "Width", "Height"), [width, height]);
+      const result = await post(server, full);
+      const { data, width, height } = await image(result);
+      assert.deepEqual(numbers(result.headers, "Width", "Height"), [width, height]);
       assert.deepEqual([width, height], [640, 427]);
-      const [left, top, boxWidth, boxHeight] = foreground(answer.headers);
+      const [left, top, boxWidth, boxHeight] = foreground(result.headers);
       const visible = (x: number, y: number) => data[(y * width + x) * 4 + 3] >= 13;
       const rows = [...Array(height).keys()].filter((y) => [...Array(width).keys()].some((x) => visible(x, y)));
       const columns = [...Array(width).keys()].filter((x) => [...Array(height).keys()].some((y) => visible(x, y)));
       assert.deepEqual([left, left + boxWidth - 1], [columns[0], columns.at(-1)]);
       assert.deepEqual([top, top + boxHeight - 1], [rows[0], rows.at(-1)]);
-      assert.equal(answer.headers.get("X-Credits-Charged"), "0");
-      assert.equal(answer.headers.get("X-Type"), "other");
+      assert.equal(result.headers.get("X-Credits-Charged"), "0");
+      assert.equal(result.headers.get("X-Type"), "other");
     }
   });
 
-  await t.step("X-Type is the type that was asked for, and is left out with type_level=none", async () => {
+  await t.step("X-Type is the requested type, and is missing with type_level=none", async () => {
     assert.equal((await post(server, { ...full, type: "car" })).headers.get("X-Type"), "car");
     assert.equal((await post(server, { ...full, type_level: "none" })).headers.get("X-Type"), null);
   });
 
-  await t.step("Accept: application/json gives base64 and the subject's box", async () => {
+  await t.step("Accept: application/json returns base64 and the box of the subject", async () => {
     const file = await post(server, full);
     for (let i = 0; i < 2; i++) {
       const { json, headers } = await post(server, full, { Accept: "application/json" });
@@ -103,7 +103,7 @@ Deno.test("removebg › the dialect, of a started server", async (t) => {
   });
 
   await t.step(
-    "format: auto is PNG where anything is transparent, else JPEG; zip holds colours and alpha",
+    "format: auto is PNG if anything is transparent, otherwise JPEG; zip contains colours and alpha",
     async () => {
       const red = await post(server, { ...full, bg_color: "f00" });
       assert.equal(red.headers.get("Content-Type"), "image/jpeg");
@@ -154,7 +154,7 @@ Deno.test("removebg › the dialect, of a started server", async (t) => {
     assert.deepEqual(numbers(cropped.headers, "Width", "Height"), expected);
   });
 
-  await t.step("channels=alpha is the mask, semitransparency=false makes the subject solid", async () => {
+  await t.step("channels=alpha is the mask, and semitransparency=false makes the subject opaque", async () => {
     const [mask, cutout] = [
       await image(await post(server, { ...full, channels: "alpha" })),
       await image(
@@ -166,27 +166,30 @@ Deno.test("removebg › the dialect, of a started server", async (t) => {
     assert.ok(solid.data.every((value, i) => i % 4 !== 3 || value >= cutout.data[i]));
   });
 
-  await t.step("bg_image_file: the subject is put on the picture, and another picture is another result", async () => {
-    const pictures = await Promise.all(
-      [[0, 0, 255], [0, 255, 0]].map((colour) => paintImage(8, 8, () => colour as [number, number, number])),
-    );
-    for (const [i, picture] of pictures.entries()) {
-      const answer = await post(server, { ...full, format: "png", bg_image_file: picture });
-      const { data } = await image(answer);
-      assert.deepEqual([...data.subarray(0, 4)], i === 0 ? [0, 0, 255, 255] : [0, 255, 0, 255]);
-      assert.deepEqual(foreground(answer.headers), foreground((await post(server, full)).headers));
-      const again = await post(server, { ...full, format: "png", bg_image_file: picture });
-      assert.match(again.headers.get("Cache-Status")!, /hit; detail=memory/);
-    }
-    const asked = await post(server, { ...full, bg_image_file: pictures[0] });
-    assert.equal(asked.headers.get("Content-Type"), "image/jpeg");
-  });
-  assert.equal(await server.inferences(), 1, "one photograph, one inference");
+  await t.step(
+    "bg_image_file: the subject is placed on the picture, and another picture gives another result",
+    async () => {
+      const pictures = await Promise.all(
+        [[0, 0, 255], [0, 255, 0]].map((colour) => paintImage(8, 8, () => colour as [number, number, number])),
+      );
+      for (const [i, picture] of pictures.entries()) {
+        const result = await post(server, { ...full, format: "png", bg_image_file: picture });
+        const { data } = await image(result);
+        assert.deepEqual([...data.subarray(0, 4)], i === 0 ? [0, 0, 255, 255] : [0, 255, 0, 255]);
+        assert.deepEqual(foreground(result.headers), foreground((await post(server, full)).headers));
+        const again = await post(server, { ...full, format: "png", bg_image_file: picture });
+        assert.match(again.headers.get("Cache-Status")!, /hit; detail=memory/);
+      }
+      const auto = await post(server, { ...full, bg_image_file: pictures[0] });
+      assert.equal(auto.headers.get("Content-Type"), "image/jpeg");
+    },
+  );
+  assert.equal(await server.inferences(), 1, "one photograph takes one inference");
 
-  await t.step("wrong requests are answered in remove.bg's shape, with its codes", async (t) => {
-    const wrong: [what: string, fields: Fields, status: number, code: string, message: RegExp][] = [
+  await t.step("invalid requests get errors in remove.bg's format, with its codes", async (t) => {
+    const invalid: [name: string, fields: Fields, status: number, code: string, message: RegExp][] = [
       ["no image", { size: "full" }, 400, "missing_source", /image_file_b64/],
-      ["two images", { ...full, image_file_b64: "AAAA" }, 400, "multiple_sources", /just one/],
+      ["two images", { ...full, image_file_b64: "AAAA" }, 400, "multiple_sources", /exactly one/],
       [
         "two backgrounds",
         { ...full, bg_color: "red", bg_image_file: rocket },
@@ -194,35 +197,41 @@ Deno.test("removebg › the dialect, of a started server", async (t) => {
         "multiple_bg_sources",
         /at most one/,
       ],
-      ["no base64", { image_file_b64: "?" }, 400, "failed_to_read_image", /base64/],
-      ["no image at all", { image_file: new Uint8Array([1, 2, 3]) }, 400, "failed_to_read_image", /no image/],
-      ["a background that is none", { ...full, bg_image_file: new Uint8Array([1]) }, 400, "invalid_bg_image_file", /./],
+      ["invalid base64", { image_file_b64: "?" }, 400, "failed_to_read_image", /base64/],
+      ["not an image", { image_file: new Uint8Array([1, 2, 3]) }, 400, "failed_to_read_image", /not an image/],
+      ["an invalid background", { ...full, bg_image_file: new Uint8Array([1]) }, 400, "invalid_bg_image_file", /./],
       ["too many pixels", { image_file: hugeHeader() }, 400, "resolution_too_high", /at most 50000000/],
-      ["a size unknown", { ...full, size: "huge" }, 400, "invalid_size", /"preview"/],
-      ["a type unknown", { ...full, type: "ghost" }, 400, "invalid_type", /"person"/],
-      ["a format unknown", { ...full, format: "gif" }, 400, "invalid_format", /"zip"/],
-      ["a colour unknown", { ...full, bg_color: "reddish" }, 400, "invalid_bg_color", /bg_color: "reddish"/],
-      ["channels unknown", { ...full, channels: "rgb" }, 400, "invalid_channels", /"alpha"/],
-      ["a margin too wide", { ...full, crop: "true", crop_margin: "60%" }, 400, "invalid_crop_margin", /50%/],
-      ["a margin that is none", { ...full, crop: "true", crop_margin: "x" }, 400, "invalid_crop_margin", /"10%"/],
-      ["a scale too small", { ...full, scale: "5%" }, 400, "invalid_scale", /"10%" to "100%"/],
-      ["a position unknown", { ...full, position: "left" }, 400, "invalid_position", /"center"/],
-      ["a region that is none", { ...full, roi: "1 2 3" }, 400, "invalid_roi", /x1 y1 x2 y2/],
-      ["a region beyond", { ...full, roi: "0px 0px 641px 10px" }, 400, "roi_exceeds_bounds", /640×427/],
-      ["a region of nothing", { ...full, roi: "9px 0px 9px 10px" }, 400, "roi_region_empty", /no pixels/],
+      ["an unknown size", { ...full, size: "huge" }, 400, "invalid_size", /"preview"/],
+      ["an unknown type", { ...full, type: "ghost" }, 400, "invalid_type", /"person"/],
+      ["an unknown format", { ...full, format: "gif" }, 400, "invalid_format", /"zip"/],
+      ["an unknown colour", { ...full, bg_color: "reddish" }, 400, "invalid_bg_color", /bg_color: "reddish"/],
+      ["unknown channels", { ...full, channels: "rgb" }, 400, "invalid_channels", /"alpha"/],
+      ["a margin that is too wide", { ...full, crop: "true", crop_margin: "60%" }, 400, "invalid_crop_margin", /50%/],
+      ["an invalid margin", { ...full, crop: "true", crop_margin: "x" }, 400, "invalid_crop_margin", /"10%"/],
+      ["a scale that is too small", { ...full, scale: "5%" }, 400, "invalid_scale", /"10%" to "100%"/],
+      ["an unknown position", { ...full, position: "left" }, 400, "invalid_position", /"center"/],
+      ["an invalid region", { ...full, roi: "1 2 3" }, 400, "invalid_roi", /x1 y1 x2 y2/],
+      ["a region beyond the image", { ...full, roi: "0px 0px 641px 10px" }, 400, "roi_exceeds_bounds", /640×427/],
+      ["an empty region", { ...full, roi: "9px 0px 9px 10px" }, 400, "roi_region_empty", /no pixels/],
       ["no subject in the region", { ...full, roi: "0px 0px 2px 2px" }, 400, "unknown_foreground", /foreground/],
-      ["a shadow", { ...full, add_shadow: "true" }, 400, "invalid_add_shadow", /shadows are not made here/],
-      ["a kind of shadow", { ...full, shadow_type: "drop" }, 400, "invalid_shadow_type", /shadows are not made here/],
+      ["a shadow", { ...full, add_shadow: "true" }, 400, "invalid_add_shadow", /shadows are not available/],
+      ["a shadow type", { ...full, shadow_type: "drop" }, 400, "invalid_shadow_type", /shadows are not available/],
       ["an unknown parameter", { ...full, colour: "red" }, 400, "unknown_parameter", /colour/],
-      ["no URL", { image_url: "ftp://example.com/a.jpg" }, 400, "invalid_image_url", /http\(s\)/],
-      ["a URL where none is fetched", { image_url: "http://a.test/" }, 400, "failed_image_download", /send the image/],
-      ["a background's", { ...full, bg_image_url: "http://a.test/" }, 400, "failed_bg_download", /send the image/],
+      ["a URL that is not http(s)", { image_url: "ftp://example.com/a.jpg" }, 400, "invalid_image_url", /http\(s\)/],
+      ["a URL with fetching off", { image_url: "http://a.test/" }, 400, "failed_image_download", /send the image/],
+      [
+        "a background URL with fetching off",
+        { ...full, bg_image_url: "http://a.test/" },
+        400,
+        "failed_bg_download",
+        /send the image/,
+      ],
     ];
-    for (const [what, fields, status, code, message] of wrong) {
-      await t.step(what, async () => {
-        const answer = await post(server, fields);
-        const { errors } = answer.json;
-        assert.deepEqual([answer.status, errors[0].code], [status, code]);
+    for (const [name, fields, status, code, message] of invalid) {
+      await t.step(name, async () => {
+        const result = await post(server, fields);
+        const { errors } = result.json;
+        assert.deepEqual([result.status, errors[0].code], [status, code]);
         assert.match(`${errors[0].title}: ${errors[0].detail}`, message);
       });
     }
@@ -238,13 +247,16 @@ Deno.test("removebg › the dialect, of a started server", async (t) => {
     ]);
   });
 
-  await t.step("what one request asks wrongly of an image does no harm to another for the same image", async () => {
+  await t.step("invalid options of one request do not affect another request for the same image", async () => {
     const disc = { image_file: await discImage(77, 200) };
-    const [bad, good] = await Promise.all([post(server, { ...disc, roi: "0px 0px 999px 9px" }), post(server, disc)]);
-    assert.deepEqual([bad.status, good.status], [400, 200]);
+    const [invalid, valid] = await Promise.all([
+      post(server, { ...disc, roi: "0px 0px 999px 9px" }),
+      post(server, disc),
+    ]);
+    assert.deepEqual([invalid.status, valid.status], [400, 200]);
   });
 
-  await t.step("GET /v1.0/account has the documented shape; nothing is charged", async () => {
+  await t.step("GET /v1.0/account has the documented format, and nothing is charged", async () => {
     const { status, json } = await read(await server.fetch("/v1.0/account"));
     assert.equal(status, 200);
     assert.deepEqual(json.data.attributes.credits, { total: 0, subscription: 0, payg: 0, enterprise: 0 });
@@ -252,19 +264,19 @@ Deno.test("removebg › the dialect, of a started server", async (t) => {
     assert.equal(json.data.attributes.api.sizes, "all");
   });
 
-  await t.step("a picture that is only named cannot be put behind a subject, by any dialect", async () => {
-    const { response, answer } = await server.predict("a", new Uint8Array(), {
+  await t.step("no API accepts a background picture that the request does not contain", async () => {
+    const { response, body } = await server.predict("a", new Uint8Array(), {
       body: JSON.stringify({
         file_path: "a",
         img_base64: rocket.toBase64(),
         options: { background_image: "0".repeat(64) },
       }),
     });
-    assert.deepEqual([response.status, answer.error!.code], [422, "background_missing"]);
+    assert.deepEqual([response.status, body.error!.code], [422, "background_missing"]);
   });
 });
 
-Deno.test("removebg › layouts survive a restart, and a body over the limit is file_too_large", async () => {
+Deno.test("remove.bg › layouts survive a restart, and a body over the limit is file_too_large", async () => {
   const cacheDir = await Deno.makeTempDir({ prefix: "cutcache-test-" });
   try {
     const disc = { image_file: await discImage(5, 200) };
@@ -286,7 +298,7 @@ Deno.test("removebg › layouts survive a restart, and a body over the limit is 
   }
 });
 
-/** A BMP header (BITMAPINFOHEADER) of 30,000×30,000 pixels, without them. */
+/** A BMP header (BITMAPINFOHEADER) of 30,000×30,000 pixels, without pixels. */
 function hugeHeader(): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(54);
   const view = new DataView(bytes.buffer);

@@ -8,7 +8,7 @@ import { UpstashGateway } from "../support/upstash_gateway.ts";
 
 const hex = (number: number) => number.toString(16).padStart(6, "0");
 
-/** What follows `/cutouts` in a request for the image on this colour. */
+/** The query for a cutout on this background colour. */
 const onColour = (number: number) => `?background=%23${hex(number)}`;
 
 const digest = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
@@ -20,7 +20,7 @@ for (
   ] as const
 ) {
   const requests = images * colours;
-  Deno.test(`${signal} › with ${requests} requests in flight each is answered and each write lands`, async () => {
+  Deno.test(`${signal} › with ${requests} requests in flight, each gets its response and each write is stored`, async () => {
     await using redis = await RedisServer.start();
     await using gateway = await UpstashGateway.start({ redisUrl: redis.url });
     await using server = await TestServer.quick({
@@ -28,28 +28,28 @@ for (
       DRAIN_SECONDS: "120",
     }, { checked: false });
     const signalled = Promise.withResolvers<void>();
-    let asked = 0;
+    let calls = 0;
     gateway.fault = async (request) => {
-      // However quick the server is, its signal finds a request that waits for its cache, and every write.
-      if (asked++ === 0 || new URL(request.url).pathname === "/pipeline") await signalled.promise;
+      // However fast the server is, a request waits for its cache when the signal arrives, and so does every write.
+      if (calls++ === 0 || new URL(request.url).pathname === "/pipeline") await signalled.promise;
       return undefined;
     };
     const files = await Promise.all(Array.from({ length: images }, (_, seed) => discImage(500 + seed)));
-    const answers = files.flatMap((body) =>
+    const responses = files.flatMap((body) =>
       Array.from({ length: colours }, async (_, colour) => {
         const response = await fetch(`${server.url}/cutouts${onColour(colour)}`, { method: "POST", body });
         return { status: response.status, bytes: new Uint8Array(await response.arrayBuffer()) };
       })
     );
-    const begun = () => server.logs.filter(({ message }) => message.startsWith("START POST")).length;
-    while (begun() < requests) await delay(5);
+    const started = () => server.logs.filter(({ message }) => message.startsWith("START POST")).length;
+    while (started() < requests) await delay(5);
 
     const stopped = server.stop(signal);
     await server.logged(({ message }) => message.startsWith(signal));
     signalled.resolve();
 
     assert.equal((await stopped).code, 0);
-    for (const { status, bytes } of await Promise.all(answers)) {
+    for (const { status, bytes } of await Promise.all(responses)) {
       assert.equal(status, 200);
       assert.equal(new TextDecoder("latin1").decode(bytes.subarray(-8, -4)), "IEND");
     }
@@ -64,7 +64,7 @@ for (
   });
 }
 
-Deno.test("SIGINT › with SIGKILL 5 s later, as on Deno Deploy, and a queue too long for that, no accepted write is lost", async () => {
+Deno.test("SIGINT › if SIGKILL follows 5 s later, as on Deno Deploy, and the queue takes longer, no accepted write is lost", async () => {
   const COLOURS = 12;
   const QUEUED = 15;
   await using redis = await RedisServer.start();
@@ -73,9 +73,9 @@ Deno.test("SIGINT › with SIGKILL 5 s later, as on Deno Deploy, and a queue too
     ...gateway.environment,
     DRAIN_SECONDS: "4",
   }, { checked: false, command: [Deno.execPath(), "run", "-A", "src/main.ts"] });
-  const { promise: writesMayPass, resolve: letWritesPass } = Promise.withResolvers<void>();
+  const { promise: writesReleased, resolve: releaseWrites } = Promise.withResolvers<void>();
   gateway.fault = async (request) => {
-    if (new URL(request.url).pathname === "/pipeline") await writesMayPass;
+    if (new URL(request.url).pathname === "/pipeline") await writesReleased;
     return undefined;
   };
   const body = await discImage(700);
@@ -88,17 +88,17 @@ Deno.test("SIGINT › with SIGKILL 5 s later, as on Deno Deploy, and a queue too
     const response = await fetch(`${server.url}/cutouts`, { method: "POST", body: await discImage(800 + seed) });
     await response.body?.cancel();
   }));
-  const begun = () => server.logs.filter(({ message }) => message.startsWith("START POST")).length;
-  while (begun() < COLOURS + QUEUED) await delay(5);
+  const started = () => server.logs.filter(({ message }) => message.startsWith("START POST")).length;
+  while (started() < COLOURS + QUEUED) await delay(5);
 
   const killing = setTimeout(() => {
     try {
       Deno.kill(server.pid, "SIGKILL");
-    } catch { /* has ended */ }
+    } catch { /* has already exited */ }
   }, 5000);
   const stopped = server.stop("SIGINT");
-  // Not before the signal: these writes are what it finds pending.
-  letWritesPass();
+  // After the signal, so that these writes are pending when it arrives.
+  releaseWrites();
   await stopped;
   clearTimeout(killing);
   await queued;
@@ -109,7 +109,7 @@ Deno.test("SIGINT › with SIGKILL 5 s later, as on Deno Deploy, and a queue too
   assert.equal(keys.length, COLOURS);
 });
 
-Deno.test("SIGKILL › at 20 random moments leaves caches that serve only whole values", async () => {
+Deno.test("SIGKILL › at 20 random moments, the caches still serve only complete values", async () => {
   const ROUNDS = 20;
   const WARM = 6;
   await using redis = await RedisServer.start();
@@ -119,7 +119,7 @@ Deno.test("SIGKILL › at 20 random moments leaves caches that serve only whole 
     const image = await discImage(600, 256);
     const address = `/cutouts/${digest(image)}`;
     const stores = [{ CACHE_DIR: cacheDir }, gateway.environment];
-    // What is right, from a server that no one kills.
+    // The expected values, from a server that is not killed.
     await using reference = await TestServer.quick({ CACHE_STORE: "memory", LOG_LEVEL: "warning" }, { checked: false });
     const post = async (server: TestServer, colour: number) => {
       const response = await fetch(`${server.url}/cutouts${onColour(colour)}`, { method: "POST", body: image });
@@ -128,37 +128,37 @@ Deno.test("SIGKILL › at 20 random moments leaves caches that serve only whole 
       return bytes;
     };
     await post(reference, 0);
-    const served = { whole: 0, gone: 0 };
+    const values = { complete: 0, missing: 0 };
 
     const random = seeded(20);
-    /** Kills a server while it renders and writes, and resolves to the colours that were under way or done. */
+    /** Kills a server while it renders and writes. Resolves to the colours that were requested. */
     const round = async (settings: Record<string, string>, first: number, known: number[], waitMs: number) => {
       const server = await TestServer.quick({ ...settings, LOG_LEVEL: "warning" }, { checked: false });
       for (const colour of known) {
         const response = await fetch(server.url + address + onColour(colour));
         const bytes = new Uint8Array(await response.arrayBuffer());
-        if (response.status === 404) served.gone++;
+        if (response.status === 404) values.missing++;
         else {
           assert.equal(response.status, 200);
           assert.deepEqual(bytes, await post(reference, colour), `colour ${hex(colour)}`);
-          served.whole++;
+          values.complete++;
         }
       }
-      // In the first round this infers.
+      // The first round needs an inference.
       await post(server, 0);
       const colours: number[] = [];
-      let answered = 0;
+      let rendered = 0;
       const sender = async () => {
         for (;;) {
           const colour = first + colours.length;
           colours.push(colour);
           await post(server, colour);
-          answered++;
+          rendered++;
         }
       };
       const senders = Promise.allSettled([sender(), sender(), sender()]);
-      // A server that has just been started is slow: with nothing under way there would be nothing to tear.
-      while (answered < WARM) await delay(1);
+      // A server is slow at first, and without writes in progress there would be nothing to damage.
+      while (rendered < WARM) await delay(1);
       await delay(waitMs);
       await server.kill();
       await senders;
@@ -170,17 +170,20 @@ Deno.test("SIGKILL › at 20 random moments leaves caches that serve only whole 
       let known: number[] = [];
       for (let i = store; i < ROUNDS; i += stores.length) {
         const sent = await round(settings, (i + 1) * 10_000, known, waits[i]);
-        // The last ones matter: those that were being written.
+        // The last ones matter, since their writes were in progress.
         known = sent.slice(-12);
       }
     }));
-    assert.ok(served.whole > 2 * ROUNDS, `only ${served.whole} values were served, ${served.gone} were gone`);
+    assert.ok(
+      values.complete > 2 * ROUNDS,
+      `only ${values.complete} values were served, ${values.missing} were missing`,
+    );
   } finally {
     await Deno.remove(cacheDir, { recursive: true });
   }
 });
 
-/** Numbers from 0 to 1, the same in every run: Numerical Recipes' linear congruential generator. */
+/** Pseudorandom numbers from 0 to 1, the same in every run (Numerical Recipes' linear congruential generator). */
 function seeded(seed: number): () => number {
   let state = seed;
   return () => {

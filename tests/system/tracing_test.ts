@@ -6,17 +6,17 @@ import { TestServer } from "../support/server.ts";
 
 const CLIENT_SPAN = "b7ad6b7169203331";
 
-/** Deno times requests by the system's clock, which may be set meanwhile, and stages by one that is not. */
-const CLOCKS_APART_NS = 100_000_000n;
+/** The tolerance between two clocks: Deno times requests by the system's clock, which can be set, and stages by a monotonic one. */
+const CLOCK_TOLERANCE_NS = 100_000_000n;
 
 function attribute({ attributes }: Span, name: string): string | undefined {
   return attributes.find(({ key }) => key === name)?.value.stringValue;
 }
 
-Deno.test("tracing › with OTEL_DENO=true each request has its spans", async (t) => {
+Deno.test("tracing › with OTEL_DENO=true, each request has its spans", async (t) => {
   await using receiver = OtlpReceiver.start();
   await using server = await TestServer.quick(receiver.environment);
-  /** Sends an image within a trace of the client's. */
+  /** Sends an image as part of a client's trace. Returns the request's id. */
   const post = async (traceId: string, image: Uint8Array<ArrayBuffer>, query = "") => {
     const headers = { traceparent: `00-${traceId}-${CLIENT_SPAN}-01` };
     const response = await server.fetch(`/cutouts${query}`, { method: "POST", body: image, headers });
@@ -33,7 +33,7 @@ Deno.test("tracing › with OTEL_DENO=true each request has its spans", async (t
   const image = await discImage(1);
   const [miss, hit, rendering, one, other] = ["1", "2", "3", "4", "5"].map((digit) => digit.repeat(32));
 
-  await t.step("of a miss: every stage, under the request's span, which is the client's", async () => {
+  await t.step("a miss: every stage is a child of the request's span, which is a child of the client's", async () => {
     await post(miss, image);
     const span = await requestSpan(miss);
     assert.equal(span.name, "POST /cutouts");
@@ -42,20 +42,20 @@ Deno.test("tracing › with OTEL_DENO=true each request has its spans", async (t
     assert.deepEqual(stages.map(({ name }) => name), ["hash", "cache", "decode", "infer", "render", "encode"]);
     for (const stage of stages) {
       assert.equal(stage.traceId, miss);
-      assert.ok(BigInt(stage.startTimeUnixNano) >= BigInt(span.startTimeUnixNano) - CLOCKS_APART_NS, stage.name);
+      assert.ok(BigInt(stage.startTimeUnixNano) >= BigInt(span.startTimeUnixNano) - CLOCK_TOLERANCE_NS, stage.name);
       assert.ok(BigInt(stage.startTimeUnixNano) < BigInt(stage.endTimeUnixNano), stage.name);
-      assert.ok(BigInt(stage.endTimeUnixNano) <= BigInt(span.endTimeUnixNano) + CLOCKS_APART_NS, stage.name);
+      assert.ok(BigInt(stage.endTimeUnixNano) <= BigInt(span.endTimeUnixNano) + CLOCK_TOLERANCE_NS, stage.name);
     }
   });
 
-  await t.step("of a hit and of another rendering: what was done", async () => {
+  await t.step("a hit and another rendering: only the stages that ran", async () => {
     await post(hit, image);
     await post(rendering, image, "?format=webp");
     assert.deepEqual(await namesBelow(hit), ["hash", "cache"]);
     assert.deepEqual(await namesBelow(rendering), ["hash", "cache", "decode", "render", "encode"]);
   });
 
-  await t.step("of requests that wait for each other: each its own", async () => {
+  await t.step("requests that wait for each other: each has its own spans", async () => {
     const images = await Promise.all([2, 3, 4, 5].map((seed) => discImage(seed)));
     const traces = [one, other, "6".repeat(32), "7".repeat(32)];
     await Promise.all(images.map((image, i) => post(traces[i], image)));
@@ -64,14 +64,14 @@ Deno.test("tracing › with OTEL_DENO=true each request has its spans", async (t
     }
   });
 
-  await t.step("the route names the span, never the path", async () => {
+  await t.step("a span is named after the route, never after the path", async () => {
     const digest = createHash("sha256").update(image).digest("hex");
     await (await server.fetch(`/cutouts/${digest}`)).body?.cancel();
     const span = await receiver.received((span) => span.name === "GET /cutouts/:image");
     assert.equal(attribute(span, "url.path"), `/cutouts/${digest}`);
   });
 
-  await t.step("log lines have the trace's id and the span's", async () => {
+  await t.step("log lines have the ids of the trace and the span", async () => {
     const id = await post("8".repeat(32), image);
     await server.logged(({ request_id, message }) => request_id === id && message.startsWith("END"));
     const span = await requestSpan("8".repeat(32));
@@ -81,7 +81,7 @@ Deno.test("tracing › with OTEL_DENO=true each request has its spans", async (t
   });
 });
 
-Deno.test("tracing › without it log lines have no trace", async () => {
+Deno.test("tracing › without OTEL_DENO, log lines have no trace ids", async () => {
   await using server = await TestServer.quick();
   await (await server.fetch("/", { headers: { traceparent: `00-${"9".repeat(32)}-${CLIENT_SPAN}-01` } })).body
     ?.cancel();

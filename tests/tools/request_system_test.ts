@@ -3,24 +3,24 @@ import { decode } from "../../src/image/decode.ts";
 import { discImage, fixture, PHOTOGRAPHS } from "../support/images.ts";
 import { TestServer } from "../support/server.ts";
 
-/** Runs `deno task request` and tells how it ended. */
+/** Runs `deno task request`. */
 async function request(
   server: TestServer,
   inDir: string,
   outDir: string,
-  more: Record<string, string> = {},
+  flags: Record<string, string> = {},
 ): Promise<{ code: number; stdout: string }> {
   const { hostname, port } = new URL(server.url);
-  const flags = { host: hostname, port, in_images_dir: inDir, out_images_dir: outDir, ...more };
+  const all = { host: hostname, port, in_images_dir: inDir, out_images_dir: outDir, ...flags };
   const { code, stdout } = await new Deno.Command(Deno.execPath(), {
-    args: ["task", "--quiet", "request", ...Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value])],
+    args: ["task", "--quiet", "request", ...Object.entries(all).flatMap(([name, value]) => [`--${name}`, value])],
     cwd: new URL("../../", import.meta.url),
     env: { NO_COLOR: "1" },
   }).output();
   return { code, stdout: new TextDecoder().decode(stdout) };
 }
 
-Deno.test("deno task request › cuts out a folder with the real server, and the second time it is all hits", async () => {
+Deno.test("deno task request › cuts out a folder with a real server, and a second run has only hits", async () => {
   await using server = await TestServer.quick();
   const folder = await Deno.makeTempDir({ prefix: "cutcache-test-" });
   const [inDir, outDir] = [`${folder}/in`, `${folder}/out`];
@@ -46,7 +46,7 @@ Deno.test("deno task request › cuts out a folder with the real server, and the
   await Deno.remove(folder, { recursive: true });
 });
 
-Deno.test("deno task request › sends the token of a server that asks for one", async () => {
+Deno.test("deno task request › sends its token to a server that requires one", async () => {
   const token = "a-token-of-a-client";
   await using server = await TestServer.quick({ API_TOKENS: token });
   const folder = await Deno.makeTempDir({ prefix: "cutcache-test-" });

@@ -2,12 +2,12 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { requestAll, type RequestOptions } from "../../tools/request.ts";
 import { listFolder } from "../../tools/request/folder.ts";
-import { ClosedPort } from "../support/image_host.ts";
+import { ClosedPort } from "../support/image_server.ts";
 
 const PNG_SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 const SCRIPT = join(import.meta.dirname!, "../../tools/request.ts");
 
-/** A cutout that names the image it was made of, so that a mix-up shows. */
+/** A cutout that contains its image's name, so that mix-ups are detected. */
 const cutoutOf = (name: string) => new Uint8Array([...PNG_SIGNATURE, ...new TextEncoder().encode(`bytes of ${name}`)]);
 
 function ok(name: string, headers: HeadersInit = {}): Response {
@@ -26,7 +26,7 @@ interface Folders {
   written(): string[];
 }
 
-/** Makes an input folder with these files, each holding `bytes of NAME`; everything is gone when `use` ends. */
+/** Creates an input folder with these files, each of which contains `bytes of NAME`, and removes everything after `use`. */
 async function withFolders(names: string[], use: (folders: Folders) => Promise<void>) {
   const root = await Deno.makeTempDir();
   const [inDir, outDir] = [join(root, "in"), join(root, "out/cutouts")];
@@ -39,21 +39,21 @@ async function withFolders(names: string[], use: (folders: Folders) => Promise<v
   }
 }
 
-/** Serves `answer` at `POST /predict` for as long as `use` runs; `asked` collects the names in order. */
+/** Serves `POST /predict` with `respond` while `use` runs; `received` collects the names in order. */
 async function withServer(
-  answer: (name: string, tries: number) => Response | Promise<Response>,
-  use: (port: number, asked: string[]) => Promise<void>,
+  respond: (name: string, attempt: number) => Response | Promise<Response>,
+  use: (port: number, received: string[]) => Promise<void>,
 ) {
-  const asked: string[] = [];
+  const received: string[] = [];
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async (request) => {
     if (request.method !== "POST" || new URL(request.url).pathname !== "/predict") return ng(404, "no such route");
     const { file_path: name, img_base64 } = await request.json();
     if (new TextDecoder().decode(Uint8Array.fromBase64(img_base64)) !== `bytes of ${name}`) return ng(400, "mix-up");
-    asked.push(name);
-    return answer(name, asked.filter((other) => other === name).length);
+    received.push(name);
+    return respond(name, received.filter((other) => other === name).length);
   });
   try {
-    await use(server.addr.port, asked);
+    await use(server.addr.port, received);
   } finally {
     await server.shutdown();
   }
@@ -79,61 +79,61 @@ const flags = (port: number, { inDir, outDir }: Folders, ...more: string[]) => [
   ...more,
 ];
 
-Deno.test("request › writes every cutout under its image's name", () =>
+Deno.test("request › names each cutout after its image", () =>
   withFolders(["b.jpg", "a.PNG", "c d.webp"], (folders) =>
-    withServer((name) => ok(name), async (port, asked) => {
+    withServer((name) => ok(name), async (port, received) => {
       const { code, stdout } = await run(flags(port, folders, "--concurrency", "1"));
       assert.equal(code, 0);
-      assert.deepEqual(asked, ["a.PNG", "b.jpg", "c d.webp"]);
+      assert.deepEqual(received, ["a.PNG", "b.jpg", "c d.webp"]);
       assert.deepEqual(folders.written(), ["a.png", "b.png", "c d.png"]);
       assert.deepEqual(await Deno.readFile(join(folders.outDir, "b.png")), cutoutOf("b.jpg"));
       assert.match(stdout, /^files +3\nok +3\nhits +0\nmisses +0\nfailures +0\nelapsed +\d+\.\d s$/m);
     })));
 
-Deno.test("request › goes on after a failure and exits 1", () =>
+Deno.test("request › continues after a failure and exits with 1", () =>
   withFolders(
     ["a.jpg", "b.jpg", "c.jpg"],
     (folders) =>
-      withServer((name) => name === "b.jpg" ? ng(422, "cannot \x1b[2J decode") : ok(name), async (port, asked) => {
+      withServer((name) => name === "b.jpg" ? ng(422, "cannot \x1b[2J decode") : ok(name), async (port, received) => {
         const { code, stdout, stderr } = await run(flags(port, folders));
         assert.equal(code, 1);
         assert.match(stderr, /^failed: b\.jpg: test_code: cannot {2}\[2J decode$/m);
         assert.match(stdout, /^ok +2$/m);
         assert.match(stdout, /^failures +1$/m);
-        assert.equal(asked.length, 3);
+        assert.equal(received.length, 3);
         assert.deepEqual(folders.written(), ["a.png", "c.png"]);
       }),
   ));
 
-Deno.test("request › tries a 503 again after its Retry-After", () =>
+Deno.test("request › retries a 503 after its Retry-After", () =>
   withFolders(["a.jpg"], (folders) => {
     const times: number[] = [];
-    return withServer((name, tries) => {
+    return withServer((name, attempt) => {
       times.push(performance.now());
-      return tries === 1 ? ng(503, "busy", { "Retry-After": "1" }) : ok(name);
+      return attempt === 1 ? ng(503, "busy", { "Retry-After": "1" }) : ok(name);
     }, async (port) => {
       assert.equal((await run(flags(port, folders))).code, 0);
       assert.equal(times.length, 2);
-      assert.ok(times[1] - times[0] >= 990, `tried again after ${times[1] - times[0]} ms`);
+      assert.ok(times[1] - times[0] >= 990, `retried after ${times[1] - times[0]} ms`);
       assert.deepEqual(folders.written(), ["a.png"]);
     });
   }));
 
-Deno.test("request › gives up when the tries are used up", () =>
+Deno.test("request › gives up when no retries are left", () =>
   withFolders(
     ["a.jpg"],
     (folders) =>
-      withServer(() => ng(429, "too many", { "Retry-After": "0" }), async (port, asked) => {
+      withServer(() => ng(429, "too many", { "Retry-After": "0" }), async (port, received) => {
         const { code, stderr } = await run(flags(port, folders));
         assert.equal(code, 1);
-        assert.equal(asked.length, 5);
+        assert.equal(received.length, 5);
         assert.match(stderr, /^failed: a\.jpg: test_code: too many$/m);
         await run(flags(port, folders, "--retries", "1"));
-        assert.equal(asked.length, 5 + 2);
+        assert.equal(received.length, 5 + 2);
       }),
   ));
 
-Deno.test("request › counts hits and misses by the header", () =>
+Deno.test("request › counts hits and misses by Cache-Status", () =>
   withFolders(["a.jpg", "b.jpg", "c.jpg", "d.jpg"], (folders) =>
     withServer((name) => {
       if (name === "d.jpg") return ok(name);
@@ -147,33 +147,33 @@ Deno.test("request › counts hits and misses by the header", () =>
 Deno.test("request › never sends more than --concurrency images at once", () =>
   withFolders(Array.from({ length: 9 }, (_, i) => `${i}.jpg`), (folders) => {
     let inFlight = 0;
-    let most = 0;
-    const { promise: three, resolve: threeAreHere } = Promise.withResolvers<void>();
+    let maxInFlight = 0;
+    const { promise: three, resolve: threeArrived } = Promise.withResolvers<void>();
     return withServer(async (name) => {
-      most = Math.max(most, ++inFlight);
-      if (inFlight === 3) threeAreHere();
+      maxInFlight = Math.max(maxInFlight, ++inFlight);
+      if (inFlight === 3) threeArrived();
       await three;
-      // A fourth would come meanwhile.
+      // Time for a fourth to arrive.
       await new Promise((resolve) => setTimeout(resolve, 50));
       inFlight--;
       return ok(name);
     }, async (port) => {
       assert.equal((await run(flags(port, folders, "--concurrency", "3"))).code, 0);
-      assert.equal(most, 3);
+      assert.equal(maxInFlight, 3);
     });
   }));
 
-Deno.test("request › ignores what is not an image and says so", () =>
+Deno.test("request › ignores files that are not images, and lists them", () =>
   withFolders(["a.jpg", "notes.txt", ".jpg"], (folders) =>
-    withServer((name) => ok(name), async (port, asked) => {
+    withServer((name) => ok(name), async (port, received) => {
       await Deno.mkdir(join(folders.inDir, "folder.png"));
       const { code, stdout } = await run(flags(port, folders));
       assert.equal(code, 0);
-      assert.deepEqual(asked, ["a.jpg"]);
-      assert.match(stdout, /^ignored +3, not an image: \.jpg, folder\.png, notes\.txt$/m);
+      assert.deepEqual(received, ["a.jpg"]);
+      assert.match(stdout, /^ignored +3, not images: \.jpg, folder\.png, notes\.txt$/m);
     })));
 
-Deno.test("request › keeps the cutouts of two images with the same stem apart", () =>
+Deno.test("request › gives images with the same stem different cutout names", () =>
   withFolders(["a.jpg", "a.png", "a.jpg.webp", "b.jpg"], (folders) =>
     withServer((name) => ok(name), async (port) => {
       assert.equal((await run(flags(port, folders))).code, 0);
@@ -181,7 +181,7 @@ Deno.test("request › keeps the cutouts of two images with the same stem apart"
       assert.deepEqual(await Deno.readFile(join(folders.outDir, "a.jpg.png")), cutoutOf("a.jpg"));
     })));
 
-Deno.test("request › an answer that is no cutout fails that image only", () => {
+Deno.test("request › a response without a cutout fails only its image", () => {
   const notCutouts: Record<string, () => Response> = {
     "cut-off.jpg": () => new Response('{"status":"ok","img_none_bg_base64":"iVBO'),
     "html.jpg": () => new Response("<h1>Bad Gateway</h1>", { status: 502, headers: { "Content-Type": "text/html" } }),
@@ -196,34 +196,34 @@ Deno.test("request › an answer that is no cutout fails that image only", () =>
         const { code, stderr } = await run(flags(port, folders));
         assert.equal(code, 1);
         assert.deepEqual(stderr.match(/^failed: .*$/gm)?.sort(), [
-          "failed: cut-off.jpg: HTTP 200 without an answer in the form expected",
-          "failed: html.jpg: HTTP 502 without an answer in the form expected",
-          "failed: no-base64.jpg: the answer's image is not base64",
-          "failed: no-image.jpg: HTTP 200 without an answer in the form expected",
-          "failed: no-png.jpg: the answer's image is not a PNG",
+          "failed: cut-off.jpg: unexpected response body (HTTP 200)",
+          "failed: html.jpg: unexpected response body (HTTP 502)",
+          "failed: no-base64.jpg: the cutout in the response is not base64",
+          "failed: no-image.jpg: unexpected response body (HTTP 200)",
+          "failed: no-png.jpg: the cutout in the response is not a PNG",
         ]);
         assert.deepEqual(folders.written(), ["ok.png"]);
       }),
   );
 });
 
-Deno.test("request › an image without an answer in time fails", () =>
+Deno.test("request › an image without a response in time fails", () =>
   withFolders(["late.jpg", "ok.jpg"], (folders) => {
     const { promise, resolve } = Promise.withResolvers<void>();
     return withServer(async (name) => {
       if (name === "late.jpg") await promise;
       return ok(name);
-    }, async (port, asked) => {
+    }, async (port, received) => {
       const { code, stderr } = await run(flags(port, folders, "--timeout", "3"));
       resolve();
       assert.equal(code, 1);
-      assert.match(stderr, /^failed: late\.jpg: no answer within 3 s$/m);
-      assert.equal(asked.length, 2);
+      assert.match(stderr, /^failed: late\.jpg: no response within 3 s$/m);
+      assert.equal(received.length, 2);
       assert.deepEqual(folders.written(), ["ok.png"]);
     });
   }));
 
-Deno.test("request › wrong usage exits 2 with the reason and the usage text", () =>
+Deno.test("request › invalid arguments exit with 2, the reason and the usage text", () =>
   withFolders(["a.jpg"], async (folders) => {
     const missing = join(folders.inDir, "missing");
     const cases: [RegExp, string[]][] = [
@@ -245,40 +245,40 @@ Deno.test("request › wrong usage exits 2 with the reason and the usage text", 
     }
   }));
 
-Deno.test("request › --help shows the usage text and exits 0", async () => {
+Deno.test("request › --help prints the usage text and exits with 0", async () => {
   const { code, stdout } = await run(["--help"]);
   assert.equal(code, 0);
   assert.match(stdout, /^Usage: deno task request/);
 });
 
 Deno.test({
-  name: "request › Ctrl-C finishes the images under way, takes no new ones and exits 130",
-  ignore: Deno.build.os === "windows", // has no way to send it to one child only
+  name: "request › Ctrl-C finishes the images in progress, starts no new ones and exits with 130",
+  ignore: Deno.build.os === "windows", // cannot send Ctrl-C to a single child process
   fn: () =>
     withFolders(["a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg"], (folders) => {
-      const underWay = Promise.withResolvers<void>();
+      const started = Promise.withResolvers<void>();
       const released = Promise.withResolvers<void>();
       return withServer(async (name) => {
-        if (name === "b.jpg") underWay.resolve();
+        if (name === "b.jpg") started.resolve();
         await released.promise;
         return ok(name);
-      }, async (port, asked) => {
+      }, async (port, received) => {
         const child = command(flags(port, folders, "--concurrency", "2")).spawn();
         const stdout = new Response(child.stdout).text();
-        await underWay.promise;
+        await started.promise;
         child.kill("SIGINT");
         for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) {
           if (text.includes("stopping")) released.resolve();
         }
         assert.equal((await child.status).code, 130);
         assert.match(await stdout, /^files +5\nunsent +3\nok +2$/m);
-        assert.deepEqual(asked.toSorted(), ["a.jpg", "b.jpg"]);
+        assert.deepEqual(received.toSorted(), ["a.jpg", "b.jpg"]);
         assert.deepEqual(folders.written(), ["a.png", "b.png"]);
       });
     }),
 });
 
-/** Runs `requestAll` on the folder `a.jpg` with a sleep that only notes how long it was asked to wait. */
+/** Runs `requestAll` on a folder with `a.jpg`. Its `sleep` does not wait, but records the times. */
 async function waitsMs(fetch: typeof globalThis.fetch, more: Partial<RequestOptions> = {}) {
   const waits: number[] = [];
   let failures: string[] = [];
@@ -286,7 +286,7 @@ async function waitsMs(fetch: typeof globalThis.fetch, more: Partial<RequestOpti
     const { images } = await listFolder(inDir);
     const options = {
       url: "http://127.0.0.1",
-      askByDigest: false,
+      tryDigest: false,
       inDir,
       outDir,
       concurrency: 1,
@@ -304,12 +304,12 @@ async function waitsMs(fetch: typeof globalThis.fetch, more: Partial<RequestOpti
 
 const busy = (headers: HeadersInit = {}) => () => Promise.resolve(ng(503, "busy", headers));
 
-Deno.test("requestAll › waits twice as long each time when there is no Retry-After", async () => {
+Deno.test("requestAll › without Retry-After, doubles the wait each time", async () => {
   assert.deepEqual((await waitsMs(busy())).waits, [1_000, 2_000, 4_000, 8_000]);
   assert.deepEqual((await waitsMs(busy({ "Retry-After": "soon 1.5" }), { retries: 1 })).waits, [1_000]);
 });
 
-Deno.test("requestAll › takes a Retry-After that is a date, and never waits more than 60 s", async () => {
+Deno.test("requestAll › accepts a date in Retry-After, and waits 60 s at most", async () => {
   const inFiftySeconds = new Date(Date.now() + 50_000).toUTCString();
   const [wait] = (await waitsMs(busy({ "Retry-After": inFiftySeconds }), { retries: 1 })).waits;
   assert.ok(wait > 5_000 && wait <= 50_000, `waited ${wait} ms`);
@@ -318,14 +318,14 @@ Deno.test("requestAll › takes a Retry-After that is a date, and never waits mo
   assert.deepEqual((await waitsMs(busy({ "Retry-After": past }), { retries: 1 })).waits, [0]);
 });
 
-Deno.test("requestAll › tries a refused connection twice more", async () => {
+Deno.test("requestAll › retries a refused connection twice", async () => {
   using closed = await ClosedPort.keep();
   const { waits, failures } = await waitsMs(fetch, { url: `http://127.0.0.1:${closed.port}` });
   assert.deepEqual(waits, [1_000, 2_000]);
   assert.match(failures.join(), /^connection failed: .*refused/i);
 });
 
-Deno.test("requestAll › tries a connection that breaks off in mid-answer twice more", async () => {
+Deno.test("requestAll › retries a connection that breaks during the response twice", async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const serving = (async () => {
     for await (const connection of listener) {
@@ -341,7 +341,7 @@ Deno.test("requestAll › tries a connection that breaks off in mid-answer twice
   assert.match(failures.join(), /^connection failed: /);
 });
 
-Deno.test("requestAll › does not wait for another try once stopped", async () => {
+Deno.test("requestAll › does not wait for a retry after it is stopped", async () => {
   const interrupt = new AbortController();
   const fetch = () => {
     interrupt.abort();

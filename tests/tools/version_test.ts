@@ -28,7 +28,7 @@ interface Folder {
   read(name: string): Promise<string>;
 }
 
-/** A folder of a project in version 1.2.3, and the tool at work in it. */
+/** Runs the tool in the folder of a project at version 1.2.3. */
 async function inFolder(changelog: string, use: (folder: Folder) => Promise<void>): Promise<void> {
   const root = await Deno.makeTempDir({ prefix: "cutcache-version-" });
   try {
@@ -49,14 +49,14 @@ async function inFolder(changelog: string, use: (folder: Folder) => Promise<void
   }
 }
 
-Deno.test("version › without an argument it is printed, and nothing changes", async () => {
+Deno.test("version › without an argument, the version is printed and nothing changes", async () => {
   await inFolder(CHANGELOG, async ({ run, read }) => {
     assert.deepEqual(await run(), { code: 0, stdout: "1.2.3\n", stderr: "" });
     assert.equal(await read("CHANGELOG.md"), CHANGELOG);
   });
 });
 
-Deno.test("version › a release dates what was unreleased, raises deno.json and says how to tag it", async () => {
+Deno.test("version › a release dates the changes, raises deno.json and prints how to tag it", async () => {
   await inFolder(CHANGELOG, async ({ run, read }) => {
     const before = new Date().toISOString().slice(0, 10);
     const { code, stdout, stderr } = await run("minor");
@@ -84,7 +84,7 @@ Deno.test("version › a release dates what was unreleased, raises deno.json and
           "v1.3.0...HEAD\n[1.3.0]: https://example.org/cutcache/compare/v1.2.3...v1.3.0",
         ),
     );
-    // What has just been released is not released again.
+    // There is nothing left to release.
     const again = await run("patch");
     assert.equal(again.code, 1);
     assert.match(again.stderr, /nothing under Unreleased/);
@@ -92,7 +92,7 @@ Deno.test("version › a release dates what was unreleased, raises deno.json and
   });
 });
 
-Deno.test("version › what cannot be released is refused, and nothing changes", async () => {
+Deno.test("version › an invalid release is refused and changes nothing", async () => {
   const wrong: [string, string[], number, RegExp][] = [
     [CHANGELOG, ["1.2.3"], 2, /1\.2\.3 is not higher than 1\.2\.3/],
     [CHANGELOG, ["1.1.9"], 2, /not higher/],
@@ -114,7 +114,7 @@ Deno.test("version › what cannot be released is refused, and nothing changes",
   }
 });
 
-Deno.test("version › parts and versions are raised as Semantic Versioning has it", () => {
+Deno.test("version › parts and versions are raised by Semantic Versioning", () => {
   assert.deepEqual(
     ["major", "minor", "patch", "0.10.0", "1.0.0"].map((wanted) => raise("0.9.9", wanted)),
     ["1.0.0", "0.10.0", "0.9.10", "0.10.0", "1.0.0"],
@@ -124,7 +124,7 @@ Deno.test("version › parts and versions are raised as Semantic Versioning has 
   assert.throws(() => raise("1.2.3-beta", "patch"), /deno\.json has the version/);
 });
 
-Deno.test("version › the project's own changelog has the form that the tool reads", async () => {
+Deno.test("version › the project's own changelog has the expected form", async () => {
   const changelog = await Deno.readTextFile(new URL("../../CHANGELOG.md", import.meta.url));
   assert.match(changelog, /^## \[Unreleased\]$/m);
   for (const [heading] of changelog.matchAll(/^## .*$/gm)) {

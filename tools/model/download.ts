@@ -1,48 +1,51 @@
 import { createHash, type Hash } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 
-/** Where a file comes from and where it goes. */
+/** The source of a file, and its path when it is complete. */
 export interface Download {
   url: string;
-  /** The finished file. What has arrived so far lies beside it as `PATH.part`. */
+  /** The finished file. The bytes that have arrived so far are in `PATH.part`. */
   path: string;
   /** `sha256:…` or `md5:…`, in lower-case hex. */
   digest: string;
 }
 
-/** What {@link download} did. */
-export interface Downloaded {
-  /** The whole file's length in bytes. */
+/** The result of {@link download}. */
+export interface DownloadResult {
+  /** The length of the whole file, in bytes. */
   bytes: number;
-  /** How many of them were here already when it began. */
+  /** How many of them were already there from an earlier download. */
   resumedAt: number;
 }
 
-/** Options of {@link download}, each with its default. */
+/** Options of {@link download}, with their defaults. */
 export interface DownloadOptions {
-  /** How often a connection that drops, or a server that cannot answer now, is tried again (4). */
+  /** How often a dropped connection or a busy server is retried without progress (4). */
   retries?: number;
   /** How long the server may be silent, in milliseconds (30,000). */
   silenceMs?: number;
-  /** Called with the bytes on disk, and the whole file's length where the server tells it. */
+  /** Called with the bytes on disk, and the length of the whole file if the server sends it. */
   onProgress?: (bytes: number, total: number | undefined) => void;
-  /** Waits between two tries. */
+  /** Waits between two attempts. */
   sleep?: (ms: number) => Promise<void>;
 }
 
-/** The file is not to be had, or is not the right one. */
+/** The file cannot be downloaded, or its digest differs. */
 export class DownloadError extends Error {}
 
-/** Failures of the network or of a busy server: the same request may succeed later. */
-class PassingError extends Error {}
+/** A failure of the network or of a busy server: the same request may succeed later. */
+class TransientError extends Error {}
 
 /**
- * Downloads a file, going on where an earlier try was cut off. The file appears under its own name only when it is whole
- * and its digest is right.
+ * Downloads a file, and resumes a download that was interrupted. The file gets its own name only when it is complete and
+ * its digest matches.
  *
  * @throws {DownloadError}
  */
-export async function download({ url, path, digest }: Download, options: DownloadOptions = {}): Promise<Downloaded> {
+export async function download(
+  { url, path, digest }: Download,
+  options: DownloadOptions = {},
+): Promise<DownloadResult> {
   const { retries = 4, sleep = (ms) => delay(ms) } = options;
   const part = new Part(`${path}.part`, digest);
   const resumedAt = await part.open();
@@ -53,10 +56,10 @@ export async function download({ url, path, digest }: Download, options: Downloa
         await receive(url, part, options);
         break;
       } catch (error) {
-        if (!(error instanceof PassingError)) throw error;
-        // Tries are counted for a connection that brings nothing: one that drops every minute still gets there.
+        if (!(error instanceof TransientError)) throw error;
+        // Progress resets the count: a connection that drops every minute still completes the file.
         failures = part.bytes > before ? 1 : failures + 1;
-        if (failures > retries) throw new DownloadError(`${error.message}; run the command again to go on`);
+        if (failures > retries) throw new DownloadError(`${error.message}; run the command again to resume`);
         await sleep(250 * 2 ** failures);
       }
     }
@@ -67,7 +70,7 @@ export async function download({ url, path, digest }: Download, options: Downloa
   return { bytes: part.bytes, resumedAt: Math.min(resumedAt, part.bytes) };
 }
 
-/** The digest of a file in the form of `digest`, or undefined where there is no file. */
+/** The digest of a file, by the algorithm of `digest`; undefined if there is no file. */
 export async function digestOfFile(path: string, digest: string): Promise<string | undefined> {
   const hash = hashFor(digest);
   try {
@@ -77,15 +80,15 @@ export async function digestOfFile(path: string, digest: string): Promise<string
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
   }
-  return printed(digest, hash);
+  return format(digest, hash);
 }
 
-/** One request and its body, into the part. */
+/** Sends one request, and appends the body of the response to the part. */
 async function receive(url: string, part: Part, { silenceMs = 30_000, onProgress }: DownloadOptions): Promise<void> {
   const silence = new AbortController();
   let timer = setTimeout(() => silence.abort(), silenceMs);
   try {
-    // What is counted here are the file's own bytes, so they must not be compressed on the way.
+    // Ranges and progress count the file's own bytes, so the response must not be compressed.
     const headers: Record<string, string> = { "accept-encoding": "identity" };
     if (part.bytes > 0) {
       headers.range = `bytes=${part.bytes}-`;
@@ -101,18 +104,18 @@ async function receive(url: string, part: Part, { silenceMs = 30_000, onProgress
       part.write(chunk);
       onProgress?.(part.bytes, total);
     }
-    if (total !== undefined && part.bytes < total) throw new PassingError("the connection was cut");
+    if (total !== undefined && part.bytes < total) throw new TransientError("the connection was cut");
   } catch (error) {
-    if (silence.signal.aborted) throw new PassingError(`the server was silent for ${silenceMs / 1000} s`);
-    // What fetch and a body throw for a network that fails; all else is a fault of this side.
-    if (error instanceof TypeError) throw new PassingError(error.message);
+    if (silence.signal.aborted) throw new TransientError(`the server was silent for ${silenceMs / 1000} s`);
+    // fetch and bodies throw a TypeError if the network fails; any other error is local.
+    if (error instanceof TypeError) throw new TransientError(error.message);
     throw error;
   } finally {
     clearTimeout(timer);
   }
 }
 
-/** Makes the part fit what the server is about to send: its rest, or the whole file. @returns the whole file's length */
+/** Prepares the part for the response: the rest of the file, or the whole file. @returns the length of the whole file. */
 async function accept(response: Response, part: Part): Promise<number | undefined> {
   const { status, headers } = response;
   if (status === 206) {
@@ -120,7 +123,7 @@ async function accept(response: Response, part: Part): Promise<number | undefine
     if (range === null || Number(range[1]) !== part.bytes) {
       await response.body?.cancel();
       await part.restart();
-      throw new PassingError("the server sent another part than the one asked for");
+      throw new TransientError("the server sent another range than the one requested");
     }
     return range[2] === "*" ? undefined : Number(range[2]);
   }
@@ -133,23 +136,23 @@ async function accept(response: Response, part: Part): Promise<number | undefine
   if (status === 416 && part.bytes > 0) {
     if (headers.get("content-range") === `bytes */${part.bytes}`) return part.bytes;
     await part.restart();
-    throw new PassingError("the server has no such part");
+    throw new TransientError("the server does not have the requested range");
   }
-  const message = `the server answered ${status} ${response.statusText}`.trimEnd();
-  if (status === 408 || status === 429 || status >= 500) throw new PassingError(message);
+  const message = `the server returned ${status} ${response.statusText}`.trimEnd();
+  if (status === 408 || status === 429 || status >= 500) throw new TransientError(message);
   throw new DownloadError(message);
 }
 
-/** Only a strong validator says that two parts are of the same bytes. */
+/** Only a strong validator guarantees that two parts belong to the same bytes. */
 function validatorOf(headers: Headers): string | undefined {
   const tag = headers.get("etag");
   return tag?.startsWith('"') ? tag : headers.get("last-modified") ?? undefined;
 }
 
-/** What has arrived of a file: `PATH.part`, and beside it the validator of the version that it belongs to. */
+/** The part of a file that has arrived, `PATH.part`, and the validator of its version, `PATH.part.validator`. */
 class Part {
   bytes = 0;
-  /** An entity tag or else a date, for If-Range (RFC 9110, 13.1.5). */
+  /** An entity tag or a date, for If-Range (RFC 9110, section 13.1.5). */
   validator?: string;
   readonly #path: string;
   readonly #validatorPath: string;
@@ -164,20 +167,20 @@ class Part {
     this.#hash = hashFor(digest);
   }
 
-  /** @returns how many bytes are here already */
+  /** @returns the number of bytes that are already there. */
   async open(): Promise<number> {
     this.#file = await Deno.open(this.#path, { read: true, write: true, create: true });
-    await eachChunk(this.#file, (chunk) => this.#take(chunk));
-    this.validator = await Deno.readTextFile(this.#validatorPath).catch(unlessMissing);
+    await eachChunk(this.#file, (chunk) => this.#record(chunk));
+    this.validator = await Deno.readTextFile(this.#validatorPath).catch(undefinedIfMissing);
     return this.bytes;
   }
 
   write(chunk: Uint8Array): void {
     for (let at = 0; at < chunk.length;) at += this.#file!.writeSync(chunk.subarray(at));
-    this.#take(chunk);
+    this.#record(chunk);
   }
 
-  /** Empties it, for the version of the file with this validator. */
+  /** Empties the part, for the version of the file with this validator. */
   async restart(validator?: string): Promise<void> {
     await this.#file!.truncate();
     await this.#file!.seek(0, Deno.SeekMode.Start);
@@ -188,14 +191,14 @@ class Part {
     else await Deno.writeTextFile(this.#validatorPath, validator);
   }
 
-  /** @throws {DownloadError} where the digest is wrong; nothing is left of the file then. */
+  /** @throws {DownloadError} if the digest differs; the part is then deleted. */
   async finish(path: string): Promise<void> {
-    const digest = printed(this.#digest, this.#hash);
+    const digest = format(this.#digest, this.#hash);
     this.close();
     await remove(this.#validatorPath);
     if (digest !== this.#digest) {
       await remove(this.#path);
-      throw new DownloadError(`what came has the digest ${digest}, not ${this.#digest}; it was removed`);
+      throw new DownloadError(`the downloaded file has digest ${digest}, not ${this.#digest}; it was deleted`);
     }
     await Deno.rename(this.#path, path);
   }
@@ -205,7 +208,7 @@ class Part {
     this.#file = undefined;
   }
 
-  #take(chunk: Uint8Array): void {
+  #record(chunk: Uint8Array): void {
     this.#hash.update(chunk);
     this.bytes += chunk.length;
   }
@@ -215,7 +218,7 @@ function hashFor(digest: string): Hash {
   return createHash(digest.split(":")[0]);
 }
 
-function printed(digest: string, hash: Hash): string {
+function format(digest: string, hash: Hash): string {
   return `${digest.split(":")[0]}:${hash.digest("hex")}`;
 }
 
@@ -225,9 +228,9 @@ async function eachChunk(file: Deno.FsFile, use: (chunk: Uint8Array) => void): P
 }
 
 async function remove(path: string): Promise<void> {
-  await Deno.remove(path).catch(unlessMissing);
+  await Deno.remove(path).catch(undefinedIfMissing);
 }
 
-function unlessMissing(error: unknown): undefined {
+function undefinedIfMissing(error: unknown): undefined {
   if (!(error instanceof Deno.errors.NotFound)) throw error;
 }

@@ -2,15 +2,15 @@ import { extname, join } from "node:path";
 
 const IMAGE_EXTENSIONS = new Set([".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"]);
 
-/** An image of the input folder and the name its cutout gets in the output folder. */
+/** An image in the input folder, and the name of its cutout in the output folder. */
 export interface Image {
   name: string;
   cutoutName: string;
 }
 
 /**
- * Lists the images directly inside a folder, sorted by name. Anything that is not a regular file with an image's
- * extension (a text file, a folder, a symbolic link) is returned by name as ignored.
+ * Lists the images directly inside a folder, sorted by name. `ignored` are the names of everything that is not a regular
+ * file with an image's extension: other files, folders, symbolic links.
  *
  * @throws {Deno.errors.NotFound | Deno.errors.NotADirectory}
  */
@@ -24,7 +24,7 @@ export async function listFolder(dir: string): Promise<{ images: Image[]; ignore
 }
 
 /**
- * Names each cutout `STEM.png`, or `NAME.png` where the stem alone would be ambiguous: `a.jpg` and `a.png` become
+ * Names each cutout `STEM.png`, or `NAME.png` if the stem alone would be ambiguous: `a.jpg` and `a.png` become
  * `a.jpg.png` and `a.png.png`.
  *
  * @example nameCutouts(["b.jpg"]) // [{ name: "b.jpg", cutoutName: "b.png" }]
@@ -32,8 +32,8 @@ export async function listFolder(dir: string): Promise<{ images: Image[]; ignore
 export function nameCutouts(names: string[]): Image[] {
   const stemOf = (name: string) => name.slice(0, -extname(name).length);
   const claims = new Map<string, number>();
-  // A full name is a claim too: `a.jpg.webp` must not take the `a.jpg.png` that `a.jpg` may need. Case is folded
-  // because the output folder may be on a file system that does.
+  // A full name is a claim too: `a.jpg.webp` must not take the `a.jpg.png` that `a.jpg` may need. Case is ignored
+  // because the file system of the output folder may ignore it.
   for (const claim of names.flatMap((name) => [name, stemOf(name)])) {
     claims.set(claim.toLowerCase(), (claims.get(claim.toLowerCase()) ?? 0) + 1);
   }
@@ -43,7 +43,7 @@ export function nameCutouts(names: string[]): Image[] {
   });
 }
 
-/** Writes a file so that its name never shows half of it: a temporary file in the same folder, then a rename. */
+/** Writes a temporary file in the same folder and renames it, so that the name never refers to an incomplete file. */
 export async function writeAtomically(dir: string, name: string, bytes: Uint8Array): Promise<void> {
   const temporary = join(dir, `.${crypto.randomUUID()}.part`);
   try {

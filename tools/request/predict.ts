@@ -3,64 +3,64 @@ import { z } from "zod";
 import type { AppType } from "../../src/app.ts";
 
 const FIRST_WAIT_MS = 1_000;
-const LONGEST_WAIT_MS = 60_000;
-/** A server that refuses or resets is mostly not there: it gets fewer tries than one that asks for patience. */
+const MAX_WAIT_MS = 60_000;
+/** A server that refuses or resets connections is usually down: it gets fewer retries than one that is busy. */
 const CONNECTION_RETRIES = 2;
 const PNG_SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 
-const Answer = z.discriminatedUnion("status", [
+const Body = z.discriminatedUnion("status", [
   z.object({ status: z.literal("ok"), img_none_bg_base64: z.string() }),
   z.object({ status: z.literal("ng"), error: z.object({ code: z.string(), message: z.string() }).nullish() }),
 ]);
 
-/** Where and how patiently to ask. */
+/** Options of {@link predict}. */
 export interface PredictOptions {
-  /** The server's address. */
+  /** The server's URL. */
   url: string;
   /** One of the server's `API_TOKENS`. */
   token?: string;
-  /** Whether the server is asked by an image's digest first, so that no image is sent that it knows. */
-  askByDigest: boolean;
-  /** How long one try may take, its answer's body included. */
+  /** Whether to try an image's digest first, so that no known image is sent. */
+  tryDigest: boolean;
+  /** How long one attempt may take, including the body of the response. */
   timeoutMs: number;
-  /** How often a 503 or 429 is tried again after the first try. */
+  /** How often a 503 or 429 is retried. */
   retries: number;
-  /** When aborted, nothing is waited for and nothing new is tried; a request under way is left to end. */
+  /** When it is aborted, there are no more waits and no more attempts. A running request finishes. */
   stop?: AbortSignal;
 }
 
-/** What the outside world does for {@link predict}; a test may pass its own. */
+/** Dependencies of {@link predict}; tests may replace them. */
 export interface PredictDeps {
   fetch: typeof fetch;
-  /** Resolves after `ms`, rejects as soon as `stop` is aborted. */
+  /** Resolves after `ms`, or rejects when `stop` is aborted. */
   sleep: (ms: number, stop?: AbortSignal) => Promise<unknown>;
 }
 
 export interface Cutout {
   png: Uint8Array;
-  /** Undefined when the server does not say. */
+  /** Undefined if the server does not say. */
   cache?: "hit" | "miss";
-  /** The time of the try that succeeded, without failed tries and waits. */
+  /** The time of the successful attempt, without failed attempts and waits. */
   latencyMs: number;
-  /** Bytes of the body that did not have to be sent, since the server knew the image by its digest. */
+  /** Bytes of the body that did not have to be sent, because the server knew the image's digest. */
   savedBytes: number;
 }
 
 type Client = ReturnType<typeof hc<AppType>>;
 type PredictBody = Parameters<Client["predict"]["$post"]>[0]["json"];
 
-/** A failure that may pass by itself. */
-class PassingError extends Error {
+/** A failure that may be temporary. */
+class TransientError extends Error {
   constructor(message: string, readonly retries: number, readonly waitMs?: number) {
     super(message);
   }
 }
 
 /**
- * Asks the server for the cutout of one image. A 503 or 429 is tried again after its `Retry-After`, or else after 1 s,
- * 2 s, 4 s…; a failed connection likewise, but at most twice. No wait is longer than 60 s.
+ * Gets the cutout of one image from the server. A 503 or 429 is retried after its `Retry-After`, or without one after 1 s,
+ * 2 s, 4 s…; a failed connection is retried in the same way, but at most twice. No wait is longer than 60 s.
  *
- * @throws {Error} whose message says what the server, or the way to it, did wrong
+ * @throws {Error} with a message for the user if the server or the connection fails.
  */
 export async function predict(
   name: string,
@@ -71,15 +71,15 @@ export async function predict(
   const { url, token } = options;
   const headers: Record<string, string> = token === undefined ? {} : { Authorization: `Bearer ${token}` };
   const client = hc<AppType>(url, { fetch: deps.fetch, headers });
-  const known = options.askByDigest && await askByDigest(client, name, image, options.timeoutMs);
+  const known = options.tryDigest && await getByDigest(client, name, image, options.timeoutMs);
   if (known) return known;
   const body = { file_path: name, img_base64: image.toBase64() };
-  for (let tries = 1;; tries++) {
+  for (let attempt = 1;; attempt++) {
     try {
-      return await ask(client, body, options);
+      return await post(client, body, options);
     } catch (error) {
-      if (!(error instanceof PassingError) || tries > Math.min(error.retries, options.retries)) throw error;
-      const waitMs = Math.min(error.waitMs ?? FIRST_WAIT_MS * 2 ** (tries - 1), LONGEST_WAIT_MS);
+      if (!(error instanceof TransientError) || attempt > Math.min(error.retries, options.retries)) throw error;
+      const waitMs = Math.min(error.waitMs ?? FIRST_WAIT_MS * 2 ** (attempt - 1), MAX_WAIT_MS);
       await deps.sleep(waitMs, options.stop).catch(() => {
         throw error;
       });
@@ -87,8 +87,8 @@ export async function predict(
   }
 }
 
-/** What the server has of the image; undefined where it has nothing, or does not answer: then the image is sent. */
-async function askByDigest(
+/** Gets a cutout that the server has cached; undefined if it has none, or on any failure: then the image is sent. */
+async function getByDigest(
   client: Client,
   name: string,
   image: Uint8Array<ArrayBuffer>,
@@ -104,7 +104,7 @@ async function askByDigest(
     const savedBytes = bodyLength(name, image);
     return { png, cache: cacheOf(response.headers), latencyMs: performance.now() - started, savedBytes };
   } catch {
-    // Whatever is the matter, sending the image will tell.
+    // Sending the image will reveal the problem.
     return undefined;
   }
 }
@@ -115,7 +115,7 @@ function bodyLength(name: string, image: Uint8Array): number {
   return frame + Math.ceil(image.length / 3) * 4;
 }
 
-async function ask(client: Client, json: PredictBody, { timeoutMs, retries }: PredictOptions): Promise<Cutout> {
+async function post(client: Client, json: PredictBody, { timeoutMs, retries }: PredictOptions): Promise<Cutout> {
   const started = performance.now();
   let response: Awaited<ReturnType<Client["predict"]["$post"]>>;
   let text: string;
@@ -125,26 +125,26 @@ async function ask(client: Client, json: PredictBody, { timeoutMs, retries }: Pr
     text = await response.text();
   } catch (error) {
     const { name, message, cause } = error as Error;
-    if (name === "TimeoutError") throw new Error(`no answer within ${timeoutMs / 1000} s`);
-    // The error itself may only say "fetch failed".
-    throw new PassingError(
+    if (name === "TimeoutError") throw new Error(`no response within ${timeoutMs / 1000} s`);
+    // The error itself may say only "fetch failed".
+    throw new TransientError(
       `connection failed: ${cause instanceof Error ? cause.message : message}`,
       CONNECTION_RETRIES,
     );
   }
   const latencyMs = performance.now() - started;
 
-  const answer = Answer.safeParse(parseJson(text)).data;
-  if (response.ok && answer?.status === "ok") {
-    return { png: decodePng(answer.img_none_bg_base64), cache: cacheOf(response.headers), latencyMs, savedBytes: 0 };
+  const body = Body.safeParse(parseJson(text)).data;
+  if (response.ok && body?.status === "ok") {
+    return { png: decodePng(body.img_none_bg_base64), cache: cacheOf(response.headers), latencyMs, savedBytes: 0 };
   }
-  const message = answer?.status === "ng" && answer.error
-    ? `${answer.error.code}: ${answer.error.message}`
-    : `HTTP ${response.status} without an answer in the form expected`;
-  // Of a type that knows no others, though somebody in between may answer what the server never does.
+  const message = body?.status === "ng" && body.error
+    ? `${body.error.code}: ${body.error.message}`
+    : `unexpected response body (HTTP ${response.status})`;
+  // The declared type lists only the statuses of the server, but a proxy may respond with others.
   const status: number = response.status;
   if (status === 503 || status === 429) {
-    throw new PassingError(message, retries, retryAfterMs(response.headers));
+    throw new TransientError(message, retries, retryAfterMs(response.headers));
   }
   throw new Error(message);
 }
@@ -157,15 +157,15 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** The signature is checked so that what is written as `.png` is at least meant as one. */
+/** Decodes a PNG, of which only the signature is checked. */
 function decodePng(base64: string): Uint8Array {
   let bytes: Uint8Array;
   try {
     bytes = Uint8Array.fromBase64(base64);
   } catch {
-    throw new Error("the answer's image is not base64");
+    throw new Error("the cutout in the response is not base64");
   }
-  if (!isPng(bytes)) throw new Error("the answer's image is not a PNG");
+  if (!isPng(bytes)) throw new Error("the cutout in the response is not a PNG");
   return bytes;
 }
 
@@ -173,18 +173,18 @@ function isPng(bytes: Uint8Array): boolean {
   return PNG_SIGNATURE.every((byte, i) => bytes[i] === byte);
 }
 
-/** The one place that knows how the server tells a hit from a miss: `Cache-Status` (RFC 9211). */
+/** Reads the server's `Cache-Status` (RFC 9211). */
 function cacheOf(headers: Headers): Cutout["cache"] {
   const status = headers.get("Cache-Status") ?? "";
   if (/;\s*hit\b/.test(status)) return "hit";
   return /;\s*fwd=/.test(status) ? "miss" : undefined;
 }
 
-/** `Retry-After` is seconds or an HTTP-date (RFC 9110, 10.2.3); undefined when absent or neither. */
+/** `Retry-After` is in seconds or an HTTP date (RFC 9110, section 10.2.3); undefined if it is missing or invalid. */
 function retryAfterMs(headers: Headers): number | undefined {
   const value = headers.get("Retry-After")?.trim() ?? "";
   if (/^\d+$/.test(value)) return Number(value) * 1000;
-  // Date.parse alone would take nonsense like "1.5" for a day long past, and so for "at once".
+  // Date.parse alone would read an invalid value such as "1.5" as a date in the past, and thus as "at once".
   const date = value.endsWith("GMT") ? Date.parse(value) : NaN;
   return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now());
 }

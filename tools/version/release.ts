@@ -1,4 +1,4 @@
-/** Contents of the two files that know the version. */
+/** Contents of the two files that contain the version. */
 export interface Release {
   readonly denoJson: string;
   readonly changelog: string;
@@ -10,9 +10,9 @@ const VERSION = /^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$/;
 const PARTS = ["major", "minor", "patch"];
 
 /**
- * The version that follows.
+ * The next version.
  * @param wanted `major`, `minor`, `patch`, or the version itself.
- * @throws {Error} where that is none of these, or not higher than the current one.
+ * @throws {Error} if it is none of these, or not higher than the current one.
  */
 export function raise(current: string, wanted: string): string {
   const before = numbers(current);
@@ -27,14 +27,14 @@ export function raise(current: string, wanted: string): string {
 
 function numbers(version: string): number[] {
   const match = VERSION.exec(version);
-  if (!match) throw new Error(`deno.json has the version "${version}", which is not one such as 1.2.3`);
+  if (!match) throw new Error(`deno.json has the version "${version}", which is not like 1.2.3`);
   return match.slice(1).map(Number);
 }
 
 /**
- * Both files as they are once a version is released: what stood under Unreleased stands under the version and its date,
- * beneath an Unreleased with nothing in it (https://keepachangelog.com/en/1.1.0/). Links that compare versions follow.
- * @throws {Error} where the changelog has no such heading, nothing under it, or this version already.
+ * Both files after the release: the changes under Unreleased move under the version and its date, and Unreleased is empty
+ * (https://keepachangelog.com/en/1.1.0/). Links that compare versions are updated.
+ * @throws {Error} if the changelog has no Unreleased, nothing under it, or this version already.
  */
 export function release(
   { denoJson, changelog }: Release,
@@ -45,7 +45,7 @@ export function release(
   if (changelog.includes(`\n## [${version}]`)) throw new Error(`CHANGELOG.md has ${version} already`);
   const start = heading.index + heading[0].length;
   const [changes] = changelog.slice(start).split(/^(?:## |\[[^\]]+\]: )/m);
-  // Headings alone are no changes.
+  // Headings alone are not changes.
   if (!/^(?!#)\S/m.test(changes)) {
     throw new Error("CHANGELOG.md has nothing under Unreleased: there is nothing to release");
   }
@@ -56,7 +56,7 @@ export function release(
   };
 }
 
-/** `[Unreleased]: …/compare/vA...HEAD` becomes two lines: from the new version on, and from A to it. */
+/** `[Unreleased]: …/compare/vA...HEAD` becomes two lines: since the new version, and from A to it. */
 function followLinks(changelog: string, version: string): string {
   return changelog.replace(
     /^\[Unreleased\]: (.*\/compare\/)(.*)\.\.\.HEAD$/m,

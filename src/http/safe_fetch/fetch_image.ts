@@ -1,16 +1,18 @@
 import { HttpError } from "../errors.ts";
 
-/** Fetches images from addresses that requests name. */
+/** Fetches images from URLs in requests. These URLs are untrusted. */
 export interface ImageFetcher {
   /**
-   * @throws {HttpError} where the address is none, may not be asked, or has nothing fit to be an image.
+   * @returns the bytes at the URL, which need not be an image.
+   * @throws {HttpError} if the URL is invalid, not permitted, or cannot be fetched.
    */
   fetch(url: string, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>>;
 }
 
 /**
- * The image at an address, where this server fetches any.
- * @throws {HttpError} 403 `image_urls_off`; and as {@link ImageFetcher.fetch} does.
+ * Fetches the image at a URL.
+ * @param fetcher undefined if this server does not fetch images.
+ * @throws {HttpError} 403 `image_urls_off`, and the errors of {@link ImageFetcher.fetch}.
  */
 export async function fetchImage(
   fetcher: ImageFetcher | undefined,
@@ -21,6 +23,6 @@ export async function fetchImage(
   throw new HttpError(
     403,
     "image_urls_off",
-    "this server fetches no images: send the image itself, or set ALLOW_IMAGE_URLS",
+    "this server does not fetch images: send the image itself, or set ALLOW_IMAGE_URLS",
   );
 }

@@ -1,5 +1,5 @@
 import type { Pixels } from "../../base/pixels.ts";
-import { KernelMemory } from "../kernels.ts";
+import { borrowKernels } from "../kernels.ts";
 import { modelOfCodePoints, modelOfGamma } from "./cicp.ts";
 import { readProfile } from "./icc.ts";
 import { apply, type Matrix, transpose } from "./matrix.ts";
@@ -46,7 +46,7 @@ function isGray({ data }: Pixels): boolean {
 function convertByModel({ data, width, height }: Pixels, model: ColourModel): void {
   const { lights, encoded } = tablesOf(model);
   if (isIdentity(lights, encoded)) return;
-  const memory = new KernelMemory();
+  using memory = borrowKernels();
   const lightsAt = memory.place(lights);
   const encodedAt = memory.reserve(encoded.length);
   const pixelsAt = memory.reserve(BLOCK * 4);

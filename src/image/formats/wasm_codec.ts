@@ -1,4 +1,4 @@
-/** A codec of jSquash: its module is given to `init`, which makes an instance, and then `run` uses that. */
+/** A codec of jSquash. `init` makes an instance of its module, and `run` uses the last instance made. */
 export interface WasmCodec<Args extends unknown[], Result> {
   readonly binary: Uint8Array<ArrayBuffer>;
   readonly init: (module: WebAssembly.Module) => Promise<unknown>;
@@ -6,8 +6,8 @@ export interface WasmCodec<Args extends unknown[], Result> {
 }
 
 /**
- * Makes a function of a codec that is compiled when it is first used. Each call has an instance of its own: the memory of
- * one never shrinks, and a damaged file may leave it in any state.
+ * Turns a codec into a function, which compiles it when first called. Each call has an instance of its own, because the
+ * memory of an instance never shrinks and a damaged file may leave it in any state.
  */
 export function wasmCodec<Args extends unknown[], Result>(
   { binary, init, run }: WasmCodec<Args, Result>,

@@ -1,29 +1,30 @@
 import type { Logger } from "@logtape/logtape";
-import PQueue from "p-queue";
-import type { Observer, Stage, Timings } from "../../telemetry/observer.ts";
-import type { ImageOperations } from "./image_operations.ts";
+import { UnknownModelError } from "../../base/errors.ts";
+import type { Layout } from "../../base/layout.ts";
 import type { DecodeLimits } from "../../image/decode.ts";
-import { EngineError, UnknownModelError } from "../../base/errors.ts";
 import { regionBox } from "../../render/geometry.ts";
-import { type Layout } from "../../base/layout.ts";
-import type { Model } from "../model/manifest.ts";
-import { chooseRuntime, type WorkerModule, type WorkerRuntime } from "../workers/worker_runtime.ts";
-import { WorkerPool } from "../workers/worker_pool.ts";
 import type { RenderOptions } from "../../render/options.ts";
-import { type Backend, nativeUnavailableReason, SessionPool } from "./session_pool.ts";
+import type { Observer, Stage, Timings } from "../../telemetry/observer.ts";
+import type { Model } from "../model/manifest.ts";
+import { WorkerPool } from "../workers/worker_pool.ts";
+import { chooseRuntime, type WorkerModule, type WorkerRuntime } from "../workers/worker_runtime.ts";
+import type { BackendName } from "./backends.ts";
+import type { ImageOperations } from "./image_operations.ts";
+import { JobQueue } from "./job_queue.ts";
+import { SessionPool } from "./session_pool.ts";
 
 export interface EngineOptions {
-  /** The models that are loaded at the start; the first is the default. */
+  /** The models to load at the start; the first is the default. */
   models: [Model, ...Model[]];
-  /** Models that are loaded when somebody asks for them. */
+  /** Models to load when a job names them. */
   modelsOnDemand?: readonly Model[];
-  /** Where the work is done; by default in workers, wherever there are any. */
+  /** Where work runs. `auto`, the default, uses workers if the platform has them. */
   mode?: "auto" | "worker" | "inline";
-  /** Which ONNX Runtime; by default WASM. `auto` is the native one where it loads. */
-  backend?: Backend | "auto";
+  /** What runs the models; `wasm` by default. `auto` uses the best backend that loads. */
+  backend?: BackendName | "auto";
   /** Threads of one inference. */
   threads: number;
-  /** Inferences at a time; each holds the models that have run there and its working memory. */
+  /** Inferences at once. Each has its own copy of the models that have run there, and its own working memory. */
   workers: number;
   limits: DecodeLimits;
   /** How long a job may take in workers, in milliseconds. */
@@ -32,7 +33,7 @@ export interface EngineOptions {
   queueLimit: number;
   logger: Logger;
   observer?: Pick<Observer, "stage">;
-  /** Modules to run in place of the workers that ship; for tests of what happens when they fail. */
+  /** Modules to run in place of the workers that ship, for tests of what happens when they fail. */
   workerUrls?: { image?: string; session?: string };
 }
 
@@ -41,133 +42,110 @@ export interface Job {
   readonly render: RenderOptions;
   /** The file of the picture that `render.background_image` names. */
   readonly background?: Uint8Array<ArrayBuffer>;
-  /** The name of the model; the default one where it is not given. */
+  /** The name of the model; the default model if absent. */
   readonly model?: string;
-  /** The image's mask as a file, where it is known: nothing is inferred then. */
+  /** The image's mask as a file, if it is known. Then there is no inference. */
   readonly maskFile?: Uint8Array<ArrayBuffer>;
-  /** What {@link Engine.progress} knows the job by; jobs for one image may share it. */
-  readonly id?: string;
-  /** Takes the job out of the queue when aborted, up to when its inference begins; from then on it is finished. */
+  /** Called when the image's inference begins, and again when its rendering does. */
+  readonly onState?: (state: "inferring" | "rendering") => void;
+  /** Takes the job out of the queue if aborted before its inference begins. After that the job finishes. */
   readonly signal?: AbortSignal;
-}
-
-/** Where a job is; `position` is its place in line, from 1. */
-export type Progress =
-  | { readonly state: "waiting"; readonly position: number }
-  | { readonly state: "inferring" | "rendering" };
-
-const CODEC: WorkerModule = {
-  url: import.meta.resolve("./image_worker.ts"),
-  load: async () => (await import("./image_operations.ts")).imageOperations,
-};
-
-/** A job that has been taken and has not ended. */
-interface Taken {
-  readonly id?: string;
-  readonly queue: PQueue;
-  state: Progress["state"];
 }
 
 export interface Cutout {
   readonly file: Uint8Array<ArrayBuffer>;
   readonly contentType: string;
   readonly layout: Layout;
-  /** A grayscale PNG of the mask at the model's resolution, where it was inferred for this job. */
+  /** The mask as a grayscale PNG at the model's resolution, if it was inferred for this job. */
   readonly maskFile?: Uint8Array<ArrayBuffer>;
   readonly times: Timings;
 }
 
 export interface EngineStatus {
   readonly health: "ok" | "ng";
-  readonly backend: Backend;
-  /** Whether work is done in workers, or on the main thread. */
+  readonly backend: BackendName;
+  /** Whether work runs in workers or on the main thread. */
   readonly mode: WorkerRuntime["mode"];
-  /** Whether what touches an image's bytes has no permissions. */
+  /** Whether the code that reads an image's bytes has no permissions. */
   readonly sandboxed: boolean;
   readonly threads: number;
   readonly workers: number;
   readonly waiting: number;
-  /** How many may wait. */
+  /** How many jobs may wait. */
   readonly queueLimit: number;
   readonly running: number;
-  /** Runs of the model for a job, since the start. */
+  /** The number of times that a model has run for a job. */
   readonly inferences: number;
   readonly workerRestarts: number;
 }
 
-/** What the cutouts needs of an engine. */
+/** What `src/cutouts` needs of an engine. */
 export interface CutoutEngine {
   /**
-   * The version of a model, by its name.
+   * The version of a model; of the default model without a name.
    * @throws {UnknownModelError}
    */
   modelVersion(name?: string): string;
   cutout(job: Job): Promise<Cutout>;
-  /** Where the first job with this id is; undefined where there is none. */
-  progress(id: string): Progress | undefined;
 }
 
+const IMAGE_WORKER: WorkerModule = {
+  url: import.meta.resolve("./image_worker.ts"),
+  load: async () => (await import("./image_operations.ts")).imageOperations,
+};
+
+/** One: decoding and rendering take a small part of the time of an inference, and each worker has pixels in memory. */
+const IMAGE_WORKERS = 1;
+
 /**
- * From image bytes to a cutout, off the main thread: image workers decode, render and encode; session workers run the
- * model. The two kinds work at different jobs at once, and a job whose mask is known never waits behind an inference.
+ * From the bytes of an image to its cutout, off the main thread. An image worker decodes, renders and encodes; session
+ * workers run the model. Both work at the same time, on different jobs.
  */
 export class Engine implements CutoutEngine {
   readonly #options: EngineOptions;
-  readonly #host: WorkerRuntime;
-  readonly #images: WorkerPool<ImageOperations>;
-  #sessions: SessionPool;
   readonly #models: Map<string, Model>;
-  /** One more than can be inferred at once: the next image is decoded meanwhile, and no more pixels are held. */
-  readonly #misses: PQueue;
-  readonly #renders: PQueue;
-  /** In the order in which they came, which is that of each queue. */
-  readonly #taken = new Set<Taken>();
-  /** A moving average of how long a job with inference takes, in milliseconds. */
-  #jobMs = 1000;
+  readonly #runtime: WorkerRuntime;
+  readonly #images: WorkerPool<ImageOperations>;
+  readonly #sessions: SessionPool;
+  readonly #queue: JobQueue;
 
+  /** @throws {Error} if this process cannot load the backend that it requires, or has no workers and requires them. */
   constructor(options: EngineOptions) {
     this.#options = options;
-    const { models, modelsOnDemand = [], mode = "auto", workers, logger, workerUrls } = options;
+    const { models, modelsOnDemand = [], backend = "wasm", threads, workers, timeoutMs, logger, workerUrls } = options;
     this.#models = new Map([...models, ...modelsOnDemand].map((model) => [model.manifest.name, model]));
-    this.#host = chooseRuntime(mode);
+    const runtime = chooseRuntime(options.mode ?? "auto");
+    this.#runtime = runtime;
     this.#images = new WorkerPool({
       name: "image",
-      host: this.#host,
-      module: { ...CODEC, url: workerUrls?.image ?? CODEC.url },
-      size: 1,
+      runtime,
+      module: { ...IMAGE_WORKER, url: workerUrls?.image ?? IMAGE_WORKER.url },
+      size: IMAGE_WORKERS,
       logger,
     });
-    this.#sessions = this.#openSessions(this.#chooseBackend());
-    this.#misses = new PQueue({ concurrency: workers + 1 });
-    this.#renders = new PQueue({ concurrency: 2 });
+    const url = workerUrls?.session;
+    this.#sessions = new SessionPool({ backend, runtime, models, threads, workers, timeoutMs, url, logger });
+    this.#queue = new JobQueue({ workers, limit: options.queueLimit });
   }
 
   modelVersion(name?: string): string {
-    return this.#find(name).version;
+    return this.#findModel(name).version;
   }
 
   /**
    * Resolves once every model of the start is loaded.
-   * @throws {Error} where one cannot be, for example because its manifest does not fit it.
+   * @throws {Error} if one cannot be loaded, for example because its manifest does not match it.
    */
   async ready(): Promise<void> {
-    try {
-      await this.#sessions.ready();
-    } catch (error) {
-      if (this.#options.backend !== "auto" || this.#sessions.backend === "wasm") throw error;
-      this.#noteFallback((error as Error).message.split("\n", 1)[0]);
-      this.#sessions.close();
-      this.#sessions = this.#openSessions("wasm");
-      await this.#sessions.ready();
-    }
+    await this.#sessions.ready();
   }
 
   /**
-   * Runs every model of the start that has not run yet, so that no request waits for what a first run does besides.
-   * Requests that are here already go first.
+   * Runs every model of the start that has not run yet, so that no request waits for the slower first run. Requests that
+   * have already arrived go first.
    */
   async warmUp(): Promise<void> {
-    await this.#misses.onIdle();
+    await this.#queue.inferencesDone();
     await this.#sessions.warmUp();
   }
 
@@ -177,51 +155,33 @@ export class Engine implements CutoutEngine {
   }
 
   status(): EngineStatus {
+    const { workers, queueLimit } = this.#options;
     const { backend, threads, alive, inferences, restarts } = this.#sessions;
+    const { waiting, running } = this.#queue;
     return {
       health: this.#images.alive && alive ? "ok" : "ng",
       backend,
-      mode: this.#host.mode,
+      mode: this.#runtime.mode,
       sandboxed: this.#images.sandboxed,
       threads,
-      workers: this.#options.workers,
-      waiting: this.#misses.size + this.#renders.size,
-      queueLimit: this.#options.queueLimit,
-      running: this.#misses.pending + this.#renders.pending,
+      workers,
+      waiting,
+      queueLimit,
+      running,
       inferences,
       workerRestarts: this.#images.restarts + restarts,
     };
   }
 
   /**
-   * @throws {ImageError} where the image is at fault.
-   * @throws {EngineError} where the engine is.
+   * @throws {ImageError} if the image is at fault.
+   * @throws {EngineError} if the engine is at fault.
    * @throws {UnknownModelError}
    */
   async cutout(job: Job): Promise<Cutout> {
-    const model = this.#find(job.model);
-    const queue = job.maskFile === undefined ? this.#misses : this.#renders;
-    if (this.#misses.size + this.#renders.size >= this.#options.queueLimit) {
-      const waitMs = (this.#misses.size * this.#jobMs) / this.#options.workers;
-      throw new EngineError("queue_full", "too many images are waiting", Math.max(1, Math.ceil(waitMs / 1000)));
-    }
-    const taken: Taken = { id: job.id, queue, state: "waiting" };
-    this.#taken.add(taken);
-    try {
-      // The queue keeps the async context, and so the request that a job's spans and log lines belong to.
-      return await queue.add(() => this.#work(job, model, taken), { signal: job.signal });
-    } finally {
-      this.#taken.delete(taken);
-    }
-  }
-
-  progress(id: string): Progress | undefined {
-    const taken = this.#taken.values().find((other) => other.id === id);
-    if (taken === undefined) return undefined;
-    const { state, queue } = taken;
-    if (state !== "waiting") return { state };
-    const line = [...this.#taken].filter((other) => other.state === "waiting" && other.queue === queue);
-    return { state, position: 1 + line.indexOf(taken) };
+    const model = this.#findModel(job.model);
+    const needsInference = job.maskFile === undefined;
+    return await this.#queue.run({ needsInference, signal: job.signal }, () => this.#makeCutout(job, model));
   }
 
   close(): void {
@@ -229,78 +189,44 @@ export class Engine implements CutoutEngine {
     this.#sessions.close();
   }
 
-  /** @throws {Error} where the native runtime is asked for and may not be loaded. */
-  #chooseBackend(): Backend {
-    const { backend = "wasm" } = this.#options;
-    if (backend === "wasm") return "wasm";
-    const obstacle = nativeUnavailableReason();
-    if (obstacle === undefined) return "native";
-    if (backend === "native") {
-      throw new Error(`the native ONNX Runtime may not be loaded, ${obstacle}: start with \`deno task start:native\``);
-    }
-    this.#noteFallback(obstacle);
-    return "wasm";
-  }
-
-  #noteFallback(cause: string): void {
-    this.#options.logger.warn("the native ONNX Runtime does not load here, WASM is used instead: {cause}", { cause });
-  }
-
-  #openSessions(backend: Backend): SessionPool {
-    const { models, threads, workers, timeoutMs, logger, workerUrls } = this.#options;
-    const host = this.#host;
-    return new SessionPool({ backend, host, models, threads, workers, timeoutMs, url: workerUrls?.session, logger });
-  }
-
-  #find(name?: string): Model {
+  #findModel(name?: string): Model {
     const model = this.#models.get(name ?? this.#options.models[0].manifest.name);
     if (model === undefined) throw new UnknownModelError(name!, [...this.#models.keys()]);
     return model;
   }
 
-  async #work(
-    { image, render: options, background, maskFile, signal }: Job,
+  async #makeCutout(
+    { image, render: options, background, maskFile, signal, onState }: Job,
     model: Model,
-    taken: Taken,
   ): Promise<Cutout> {
-    const started = performance.now();
     const { limits, timeoutMs } = this.#options;
     const budget = { leftMs: timeoutMs };
     const manifest = maskFile === undefined ? model.manifest : undefined;
-    const { pixels, tensor, decodeMs } = await this.#images.call("decode", { bytes: image, limits, manifest }, {
-      budget,
-      signal,
-    });
-    this.#ended("decode", decodeMs);
-    // Told before the model runs, rather than by compose after it.
+    const decoded = await this.#images.call("decode", { bytes: image, limits, manifest }, { budget, signal });
+    const { pixels, tensor, decodeMs } = decoded;
+    this.#report("decode", decodeMs);
+    // Rendering checks the region too, but only after the inference.
     if (options.roi !== undefined) regionBox(options.roi, pixels);
-    const onStart = () => taken.state = "inferring";
+
+    const onStart = () => onState?.("inferring");
     const inferred = tensor && await this.#sessions.infer(model, tensor, { budget, signal, onStart });
-    if (inferred) this.#ended("infer", inferred.inferMs);
+    if (inferred) this.#report("infer", inferred.inferMs);
+
+    onState?.("rendering");
     const mask = maskFile ?? inferred!.mask;
-    taken.state = "rendering";
-    const { renderMs, encodeMs, ...rendered } = await this.#images.call("render", {
-      pixels,
-      mask,
-      options,
-      background,
-      limits,
-    }, {
-      budget,
-      transfer: [pixels.data.buffer],
-    });
+    const input = { pixels, mask, options, background, limits };
+    const transfer = [pixels.data.buffer];
+    const { renderMs, encodeMs, ...cutout } = await this.#images.call("render", input, { budget, transfer });
     const now = performance.now();
-    this.#ended("render", renderMs, now - encodeMs);
-    this.#ended("encode", encodeMs, now);
-    if (inferred) this.#jobMs += 0.2 * (now - started - this.#jobMs);
-    return {
-      ...rendered,
-      times: { decode: decodeMs, ...(inferred && { infer: inferred.inferMs }), render: renderMs, encode: encodeMs },
-    };
+    this.#report("render", renderMs, now - encodeMs);
+    this.#report("encode", encodeMs, now);
+
+    const inferTimes = inferred && { infer: inferred.inferMs };
+    return { ...cutout, times: { decode: decodeMs, ...inferTimes, render: renderMs, encode: encodeMs } };
   }
 
-  /** A stage that a worker has timed by its own clock, and ended by now. */
-  #ended(stage: Stage, milliseconds: number, now = performance.now()): void {
-    this.#options.observer?.stage(stage, now - milliseconds, now);
+  /** Reports a stage that a worker has timed with its own clock, as if it ended at `end`. */
+  #report(stage: Stage, milliseconds: number, end = performance.now()): void {
+    this.#options.observer?.stage(stage, end - milliseconds, end);
   }
 }

@@ -1,90 +1,57 @@
 import type { Logger } from "@logtape/logtape";
-import type { WorkerModule, WorkerRuntime } from "../workers/worker_runtime.ts";
 import type { Model } from "../model/manifest.ts";
-import { ortModule } from "../ort/ort_module.ts";
-import { type CallOptions, type NewWorker, type Step, WorkerPool } from "../workers/worker_pool.ts";
 import type { Inferred, SessionOperations } from "../model/session.ts";
-
-export type Backend = "wasm" | "native";
+import { type CallOptions, type NewWorker, type SetupStep, WorkerPool } from "../workers/worker_pool.ts";
+import type { WorkerRuntime } from "../workers/worker_runtime.ts";
+import { type Backend, type BackendName, backends } from "./backends.ts";
 
 export interface SessionPoolOptions {
-  backend: Backend;
-  host: WorkerRuntime;
-  /** Loaded at the start. */
+  /** `auto` uses the best backend that loads. */
+  backend: BackendName | "auto";
+  runtime: WorkerRuntime;
+  /** The models to load at the start. */
   models: readonly Model[];
   /** Threads of one inference. */
   threads: number;
-  /** Inferences at a time; each holds the models that have run there and its working memory. */
+  /** Inferences at once. Each has its own copy of the models that have run there, and its own working memory. */
   workers: number;
   /** How long loading a model, or its first run, may take, in milliseconds. */
   timeoutMs: number;
-  /** A module to run in place of the worker that ships. */
+  /** A module to run in place of the backend's worker. */
   url?: string;
   logger: Logger;
 }
 
-const THREAD: WorkerModule = { url: import.meta.resolve("../ort/thread_worker.ts") };
-
-/** What loading an add-on takes. It is given numbers, never an image's bytes. */
-const NATIVE_PERMISSIONS = { ffi: true, read: true, env: true, sys: true };
-
-const MODULES: Record<Backend, WorkerModule> = {
-  wasm: {
-    url: import.meta.resolve("../ort/wasm_session_worker.ts"),
-    load: async () => (await import("../ort/wasm_session.ts")).sessionOperations,
-  },
-  native: {
-    url: import.meta.resolve("../ort/native_session_worker.ts"),
-    load: async () => (await import("../ort/native_session.ts")).sessionOperations,
-    permissions: NATIVE_PERMISSIONS,
-  },
-};
-
-/**
- * Why the native runtime may not be loaded; undefined where it may. To be asked first: with a frozen lock file an import
- * that fails makes every later one fail.
- */
-export function nativeUnavailableReason(): string | undefined {
-  const names = Object.keys(NATIVE_PERMISSIONS) as (keyof typeof NATIVE_PERMISSIONS)[];
-  const missing = names.filter((name) => Deno.permissions.querySync({ name }).state !== "granted");
-  return missing.length > 0 ? `it takes ${missing.map((name) => `--allow-${name}`).join(", ")}` : undefined;
-}
-
-/** The workers that run models. Any of them runs any model; one that has not run it yet loads it first. */
+/** The workers that run models. Any of them can run any model, and loads it first if necessary. */
 export class SessionPool {
   readonly #options: SessionPoolOptions;
-  readonly #pool: WorkerPool<SessionOperations>;
+  /** The backends that have not been tried yet. */
+  readonly #candidates: BackendName[];
   readonly #warm = new Set<string>();
-  #threads: number;
+  #backend: BackendName;
+  #threads = 1;
+  #pool: WorkerPool<SessionOperations>;
   #inferences = 0;
 
+  /** @throws {Error} if this process cannot load the backend that it requires. */
   constructor(options: SessionPoolOptions) {
-    const { backend, host, threads, workers, url, logger } = options;
     this.#options = options;
-    // Where there are no workers there are no threads either, and one session is as many as can run.
-    this.#threads = host.mode === "inline" && backend === "wasm" ? 1 : threads;
-    const module = MODULES[backend];
-    this.#pool = new WorkerPool({
-      name: "session",
-      host,
-      module: url === undefined ? module : { ...module, url },
-      size: host.mode === "inline" ? 1 : workers,
-      prepare: (worker, attempt) => this.#prepare(worker, attempt),
-      attempts: backend === "wasm" && this.#threads > 1 ? 2 : 1,
-      logger,
-    });
+    const { backend } = options;
+    this.#candidates = backend === "auto" ? Object.keys(backends) as BackendName[] : [backend];
+    this.#backend = this.#nextBackend();
+    this.#pool = this.#open();
   }
 
-  get backend(): Backend {
-    return this.#options.backend;
+  get backend(): BackendName {
+    return this.#backend;
   }
 
-  /** Threads that an inference really has; see `#prepare`. */
+  /** The threads that an inference really has: one if more do not work here. */
   get threads(): number {
     return this.#threads;
   }
 
-  /** Runs of models for an image, since the start. */
+  /** The number of times that a model has run for an image. */
   get inferences(): number {
     return this.#inferences;
   }
@@ -104,10 +71,20 @@ export class SessionPool {
 
   /**
    * Resolves once the models are loaded.
-   * @throws {Error} where one cannot be, for example because its manifest does not fit it.
+   * @throws {Error} if one cannot be loaded, for example because its manifest does not match it.
    */
-  ready(): Promise<void> {
-    return this.#pool.ready();
+  async ready(): Promise<void> {
+    try {
+      await this.#pool.ready();
+    } catch (error) {
+      if (this.#candidates.length === 0) throw error;
+      // Failures that a worker reports end in a stack trace.
+      this.#warnUnavailable(this.#backend, (error as Error).message.split("\n", 1)[0]);
+      this.#pool.close();
+      this.#backend = this.#nextBackend();
+      this.#pool = this.#open();
+      await this.ready();
+    }
   }
 
   close(): void {
@@ -116,8 +93,8 @@ export class SessionPool {
 
   /**
    * Runs a model.
-   * @param tensor as `preprocess` makes it; given away.
-   * @param options as of {@link WorkerPool.call}.
+   * @param tensor from `preprocess`; moved to the worker.
+   * @param options as for {@link WorkerPool.call}.
    */
   async infer(
     model: Model,
@@ -125,11 +102,10 @@ export class SessionPool {
     options: Pick<CallOptions<SessionOperations>, "budget" | "signal" | "onStart">,
   ): Promise<Inferred> {
     const { name } = model.manifest;
-    const input = { model: name, tensor };
-    const inferred = await this.#pool.call("infer", input, {
+    const inferred = await this.#pool.call("infer", { model: name, tensor }, {
       ...options,
       transfer: [tensor.buffer],
-      first: loading(model),
+      setup: loadStep(model),
     });
     this.#inferences++;
     this.#warm.add(name);
@@ -137,14 +113,14 @@ export class SessionPool {
   }
 
   /**
-   * Runs the models of the start on nothing, in each worker, unless they have run: the first run compiles and allocates,
-   * and takes half as long again.
+   * Runs the models of the start on an empty tensor in each worker, unless they have run. The first run compiles code and
+   * allocates memory, and takes half as long again as later ones.
    * @throws {EngineError}
    */
   async warmUp(): Promise<void> {
-    for (const { manifest: { name, input } } of this.#options.models) {
+    const { models, workers, timeoutMs } = this.#options;
+    for (const { manifest: { name, input } } of models) {
       if (this.#warm.has(name)) continue;
-      const { workers, timeoutMs } = this.#options;
       await Promise.all(Array.from({ length: workers }, () => {
         const tensor = new Float32Array(3 * input.width * input.height);
         return this.#pool.call("infer", { model: name, tensor }, { budget: { leftMs: timeoutMs } });
@@ -153,49 +129,70 @@ export class SessionPool {
     }
   }
 
-  /** Loads the models. Where that does not end with threads, which not every platform can start, it goes on with one. */
+  /** @throws {Error} if this process can load none of the candidates that are left. */
+  #nextBackend(): BackendName {
+    for (;;) {
+      const name = this.#candidates.shift()!;
+      const backend: Backend = backends[name];
+      // Ask before loading: with a frozen lock file, an import that fails makes every later import fail.
+      const reason = backend.unavailableReason?.();
+      if (reason === undefined) return name;
+      if (this.#candidates.length === 0) throw new Error(`the ${name} backend cannot be loaded: ${reason}`);
+      this.#warnUnavailable(name, reason);
+    }
+  }
+
+  #warnUnavailable(backend: BackendName, reason: string): void {
+    const [next] = this.#candidates;
+    this.#options.logger.warn("the {backend} backend cannot be loaded, trying {next}: {reason}", {
+      backend,
+      next,
+      reason,
+    });
+  }
+
+  #open(): WorkerPool<SessionOperations> {
+    const { runtime, threads, workers, url, logger } = this.#options;
+    const { worker, threadsAreWorkers }: Backend = backends[this.#backend];
+    // Without workers there are no such threads, and only one session can run at a time.
+    const inline = runtime.mode === "inline";
+    this.#threads = inline && threadsAreWorkers ? 1 : threads;
+    return new WorkerPool({
+      name: "session",
+      runtime,
+      module: url === undefined ? worker : { ...worker, url },
+      size: inline ? 1 : workers,
+      prepare: (worker, attempt) => this.#prepare(worker, attempt),
+      maxAttempts: threadsAreWorkers && this.#threads > 1 ? 2 : 1,
+      logger,
+    });
+  }
+
+  /** Loads the models. If this fails with threads, which not every platform can start, it is tried again with one. */
   async #prepare(worker: NewWorker<SessionOperations>, attempt: number): Promise<void> {
-    const { backend, models, timeoutMs, logger } = this.#options;
+    const { models, timeoutMs, logger } = this.#options;
     if (attempt > 1) {
-      logger.warn("threads do not start here: inference goes on with one");
+      logger.warn("threads do not start on this platform: inference uses one thread");
       this.#threads = 1;
     }
-    const { runtime, transfer } =
-      await (backend === "wasm" ? startWasm(worker, this.#threads) : startNative(this.#threads));
+    const backend: Backend = backends[this.#backend];
+    const { setup, transfer = [] } = await backend.createSetup(worker, this.#threads);
     for (const [index, model] of models.entries()) {
-      const { name, op, input } = loading(model);
+      const { name, op, input } = loadStep(model);
       const { input: loadInput, transfer: modelBuffers = [] } = input();
       const { mismatch } = index === 0
-        ? await worker.call("start", { runtime, first: loadInput }, timeoutMs, [...transfer, ...modelBuffers])
+        ? await worker.call("start", { setup, first: loadInput }, timeoutMs, [...transfer, ...modelBuffers])
         : await worker.call(op, loadInput, timeoutMs, modelBuffers);
       if (mismatch !== undefined) {
-        throw new Error(`the manifest of ${model.manifest.name} does not fit its model: ${mismatch}`);
+        throw new Error(`the manifest of ${model.manifest.name} does not match its model: ${mismatch}`);
       }
-      worker.done(name);
+      worker.markDone(name);
     }
   }
 }
 
-interface Start {
-  runtime: unknown;
-  transfer: Transferable[];
-}
-
-async function startWasm(worker: NewWorker<SessionOperations>, count: number): Promise<Start> {
-  const threads = Array.from({ length: count - 1 }, () => {
-    const { port1, port2 } = new MessageChannel();
-    worker.spawn("thread", THREAD).post(port1, [port1]);
-    return port2;
-  });
-  return { runtime: { module: await ortModule(), threads }, transfer: threads };
-}
-
-function startNative(threads: number): Promise<Start> {
-  return Promise.resolve({ runtime: { threads }, transfer: [] });
-}
-
-/** What a worker does once for each model. */
-function loading({ manifest, bytes }: Model): Step<SessionOperations, "load"> {
+/** A worker does this once for each model. */
+function loadStep({ manifest, bytes }: Model): SetupStep<SessionOperations, "load"> {
   return {
     name: `load ${manifest.name}`,
     op: "load",

@@ -4,33 +4,33 @@ import { sha256, type Sha256Hex } from "../../base/hash.ts";
 
 const triple = z.tuple([z.number(), z.number(), z.number()]);
 
-/** `md5:` for files whose publisher gives no better. */
+/** `md5:` is for files whose publisher gives no SHA-256. */
 const digest = z.string().regex(/^(sha256:[0-9a-f]{64}|md5:[0-9a-f]{32})$/, "is not sha256:… or md5:…");
 
-/** What stands beside a model file: everything that its pre- and post-processing need and the file does not say. */
+/** The JSON file beside a model file: all that pre- and post-processing need to know and the model file does not say. */
 export const manifestSchema = z.strictObject({
   name: z.string().min(1),
   licence: z.string().min(1),
   source: z.url(),
   citation: z.string().optional(),
-  /** Where the file can be had, for `deno task model pull`. */
+  /** The download address, for `deno task model pull`. */
   url: z.url({ protocol: /^https?$/ }).optional(),
-  /** Of the model file; what is loaded must match. */
+  /** Of the model file, which must match. */
   digest,
-  /** The upstream file that `tools/prepare_model.py` made this one of, where it did. */
+  /** The upstream file, if `tools/prepare_model.py` made the model file from one. */
   export: z.strictObject({ url: z.url({ protocol: /^https?$/ }), digest }).optional(),
   /** float32, 1×3×height×width, RGB. */
   input: z.strictObject({
-    /** Where it is not given: the model's only input. */
+    /** Defaults to the model's only input. */
     name: z.string().optional(),
     width: z.int().positive(),
     height: z.int().positive(),
   }),
-  /** float32, 1×1×height×width (or without the second axis); where it is not given, the model's first output. */
+  /** float32, 1×1×height×width (or without the second axis). Defaults to the model's first output. */
   output: z.strictObject({ name: z.string() }).optional(),
-  /** `(x / scale − mean) / std`, where scale is the image's largest value (`max`) or 255. */
+  /** `(x / scale − mean) / std`; scale is the image's largest value (`max`) or 255. */
   normalisation: z.strictObject({ scale: z.enum(["max", "255"]), mean: triple, std: triple.refine(noZero, "is zero") }),
-  /** How the output becomes a mask: stretched to its own range, that of its sigmoid, or taken as a probability. */
+  /** How the output becomes a mask: it, or its sigmoid, is stretched to the whole range, or it is a probability. */
   mask: z.enum(["min-max", "sigmoid-min-max", "probability"]),
 });
 
@@ -40,24 +40,24 @@ function noZero(values: number[]): boolean {
   return !values.includes(0);
 }
 
-/** A model as it lies on disk. */
+/** A model as it is on disk. */
 export interface Model {
   readonly manifest: Manifest;
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly sha256: Sha256Hex;
   /**
-   * Changes whenever a mask could: a digest of model file, manifest and pipeline version, so that another model never
-   * answers with this one's masks.
+   * A digest of model file, manifest and pipeline version. It changes whenever a mask could, so a cached mask is never
+   * taken for another model's.
    */
   readonly version: string;
 }
 
-/** To be raised with every change of the image steps that changes a mask or a rendered file. */
+/** Raise it with every code change that changes a mask or a rendered file. */
 const PIPELINE_VERSION = 4;
 
 /**
  * Reads and checks a model and its manifest.
- * @throws {Error} that names the file and what is wrong with it.
+ * @throws {Error} that names the file and its fault.
  */
 export async function loadModel(modelPath: string | URL, manifestPath: string | URL): Promise<Model> {
   const read = async <T>(path: string | URL, content: Promise<T>) => {

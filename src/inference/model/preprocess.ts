@@ -1,27 +1,29 @@
 import type { Pixels } from "../../base/pixels.ts";
-import { KernelMemory } from "../../image/kernels.ts";
-import type { Manifest } from "./manifest.ts";
 import { NEUTRAL_GRAY } from "../../image/decode.ts";
+import { borrowKernels } from "../../image/kernels.ts";
 import { resampleColours } from "../../image/resample.ts";
+import type { Manifest } from "./manifest.ts";
 
 /**
- * The model's input for an image: 1×3×height×width float32 (channels first), `(x / scale − mean) / std`. The image is
- * squeezed to the input's size whatever its proportions, as in training; what is transparent lies on {@link NEUTRAL_GRAY}.
+ * Turns an image into the model's input: 1×3×height×width float32 (channels first), `(x / scale − mean) / std`. The image
+ * is resized to the input's size without keeping its proportions, as in training; transparent pixels lie on
+ * {@link NEUTRAL_GRAY}.
  */
 export function preprocess(image: Pixels, manifest: Manifest): Float32Array<ArrayBuffer> {
   const { width, height } = manifest.input;
   const { scale, mean, std } = manifest.normalisation;
-  const memory = new KernelMemory();
+  using memory = borrowKernels();
   const { run } = memory;
   const { address, rowLength } = resampleColours(memory, image, width, height, NEUTRAL_GRAY);
-  // An all-black image has no largest value to divide by.
-  const divisor = scale === "max" ? run.largestColour(address, height * rowLength) || 1 : 255;
-  const numbers = new Float32Array(3 * 256);
-  for (let i = 0; i < numbers.length; i++) {
+  // The largest value of an all-black image is 0.
+  const divisor = scale === "max" ? run.maxColour(address, height * rowLength) || 1 : 255;
+  // What each 8-bit value becomes, by channel.
+  const normalised = new Float32Array(3 * 256);
+  for (let i = 0; i < normalised.length; i++) {
     const channel = i >> 8;
-    numbers[i] = ((i & 255) / divisor - mean[channel]) / std[channel];
+    normalised[i] = ((i & 255) / divisor - mean[channel]) / std[channel];
   }
-  const tables = memory.place(numbers);
+  const tables = memory.place(normalised);
   const planes = memory.reserve(3 * 4 * width);
   const area = width * height;
   const tensor = new Float32Array(3 * area);

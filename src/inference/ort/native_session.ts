@@ -1,28 +1,28 @@
 import type * as Ort from "onnxruntime-web";
-import { operationsOf } from "../model/session.ts";
+import { sessionOperationsOf } from "../model/session.ts";
 
-export interface NativeStart {
+export interface NativeSetup {
   /** Threads of one inference. */
   readonly threads: number;
 }
 
 /**
- * 300 MB of binaries for every platform, so nothing fetches it but this. Not written as a literal: Deno would add it to
- * deno.lock, and fetches whatever is there; `deno.native.lock` has it.
+ * Not a literal in `import()`: Deno would add it to deno.lock, and fetches everything in there at the start. These are
+ * 300 MB of binaries for all platforms, which only `deno.native.lock` lists.
  */
 const PACKAGE: string = "npm:onnxruntime-node@1.30.0";
 
 let ort: Pick<typeof Ort, "InferenceSession" | "Tensor">;
 let threads: number;
 
-/** Models through ONNX Runtime's native build, a Node-API add-on. */
-export const sessionOperations = operationsOf<NativeStart>({
-  async start(input) {
-    threads = input.threads;
+/** Models on ONNX Runtime's native build, a Node-API add-on. */
+export const sessionOperations = sessionOperationsOf<NativeSetup>({
+  async start(setup) {
+    threads = setup.threads;
     ort = await import(PACKAGE);
   },
 
-  load(model) {
+  createSession(model) {
     return ort.InferenceSession.create(model, {
       executionProviders: ["cpu"],
       intraOpNumThreads: threads,

@@ -1,10 +1,10 @@
 let compiling: Promise<WebAssembly.Module> | undefined;
 
-/** The WASM build of ONNX Runtime, compiled once for all workers, in threads of V8's. */
+/** ONNX Runtime's WASM build, compiled once for all workers, in V8's own threads. */
 export function ortModule(): Promise<WebAssembly.Module> {
   compiling ??= import("onnxruntime-web/ort-wasm-simd-threaded.wasm", { with: { type: "bytes" } })
     .then(({ default: binary }) => WebAssembly.compile(binary));
-  // Whoever needs it is told.
+  // Callers see the failure; a call that only starts the compilation early does not wait for it.
   compiling.catch(() => {});
   return compiling;
 }

@@ -2,8 +2,8 @@ import threads from "node:worker_threads";
 import type { ThreadPort } from "./threads.ts";
 
 /*
- * One of ONNX Runtime's threads: Emscripten's module in its role as a pthread, which it would take from
- * `node:worker_threads` if the session's worker had started this one. See threads.ts.
+ * One of ONNX Runtime's threads. Emscripten's module learns from `node:worker_threads` that it runs as a pthread, and who
+ * started it. The session's worker did not start this worker, so both are set here. See threads.ts.
  */
 const scope = globalThis as unknown as { onmessage: (event: MessageEvent<ThreadPort>) => void };
 

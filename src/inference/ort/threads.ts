@@ -1,15 +1,15 @@
 import nodeThreads from "node:worker_threads";
 
-/** Connects a session with one of its threads; the other end is posted to `thread_worker.ts`. */
+/** Connects a session with one of its threads. The other end goes to `thread_worker.ts`. */
 export type ThreadPort = MessagePort;
 
 /**
- * Makes ONNX Runtime use threads that are there already, in place of starting workers of its own. Deno 2.9.1 and later (up
- * to 2.9.6 at least) takes 0.5 s to start a worker from within a worker, and 0.5 s more for its first message; not so for
- * workers that the main thread starts.
+ * Makes ONNX Runtime use threads that already exist instead of starting its own workers. From 2.9.1 to at least 2.9.6,
+ * Deno takes 0.5 s to start a worker from within a worker, and 0.5 s more until its first message arrives. Workers that
+ * the main thread starts do not have this delay.
  *
- * The glue of Emscripten, in Node's environment, takes `Worker` from `node:worker_threads`, and of a worker uses just the
- * members below (https://emscripten.org/docs/porting/pthreads.html; libpthread.js in its sources).
+ * In Node's environment, Emscripten's glue code takes `Worker` from `node:worker_threads` and uses only the members below
+ * (https://emscripten.org/docs/porting/pthreads.html; libpthread.js in its sources).
  */
 export function useThreads(ports: readonly ThreadPort[]): void {
   const free = [...ports];
@@ -18,7 +18,7 @@ export function useThreads(ports: readonly ThreadPort[]): void {
 
     constructor() {
       const port = free.pop();
-      if (port === undefined) throw new Error("ONNX Runtime asked for more threads than it was told that it has");
+      if (port === undefined) throw new Error("ONNX Runtime asked for more threads than it was given");
       this.#port = port;
     }
 
@@ -34,7 +34,7 @@ export function useThreads(ports: readonly ThreadPort[]): void {
       this.#port.close();
     }
 
-    // Neither keeps its process running: they end with the session's worker.
+    // No effect: threads end with the session's worker, and never keep the process running.
     ref(): void {}
     unref(): void {}
   }

@@ -1,33 +1,33 @@
 import * as ort from "onnxruntime-web";
-import { operationsOf } from "../model/session.ts";
+import { sessionOperationsOf } from "../model/session.ts";
 import { type ThreadPort, useThreads } from "./threads.ts";
 
-export interface WasmStart {
+export interface WasmSetup {
   /** The WASM build of ONNX Runtime (`ort-wasm-simd-threaded.wasm`), compiled. */
   readonly module: WebAssembly.Module;
-  /** A port to each thread besides the worker's own. */
+  /** A port to each further thread; the worker's own is the first. */
   readonly threads: readonly ThreadPort[];
 }
 
-/** Models through ONNX Runtime's WASM backend. */
-export const sessionOperations = operationsOf<WasmStart>({
-  start(input) {
-    useModule(input.module);
-    ort.env.wasm.numThreads = 1 + input.threads.length;
+/** Models on ONNX Runtime's WASM build. */
+export const sessionOperations = sessionOperationsOf<WasmSetup>({
+  start({ module, threads }) {
+    useModule(module);
+    ort.env.wasm.numThreads = 1 + threads.length;
     ort.env.logLevel = "error";
-    if (input.threads.length === 0) return;
+    if (threads.length === 0) return;
     reserveMemory();
-    useThreads(input.threads);
+    useThreads(threads);
   },
 
-  async load(model) {
+  async createSession(model) {
     const session = await ort.InferenceSession.create(model, {
       executionProviders: ["wasm"],
-      // Threads that wait for each other sleep instead of spinning: on a machine with more to do than cores, spinning
-      // threads take the time from the one that they wait for.
+      // Threads that wait for each other sleep instead of spinning. If there is more work than cores, a spinning thread
+      // takes time from the thread that it waits for.
       extra: { session: { intra_op: { allow_spinning: "0" } } },
     });
-    // It has been loaded; ONNX Runtime would keep it for ever.
+    // The session no longer needs the bytes, but ONNX Runtime would keep them forever.
     model.buffer.transfer(0);
     return session;
   },
@@ -35,7 +35,7 @@ export const sessionOperations = operationsOf<WasmStart>({
   Tensor: ort.Tensor,
 });
 
-/** Makes ONNX Runtime use a module that is compiled already; it only takes the bytes of one. */
+/** Makes ONNX Runtime use a compiled module; its own option only takes the bytes of one. */
 function useModule(module: WebAssembly.Module): void {
   const placeholder = new ArrayBuffer(0);
   ort.env.wasm.wasmBinary = placeholder;
@@ -47,13 +47,14 @@ function useModule(module: WebAssembly.Module): void {
   }) as typeof instantiate;
 }
 
-/** Pages of 64 KiB that every shared WASM memory begins with (1 GiB); those that nothing touches cost nothing. */
+/** The initial size of every shared WASM memory, in pages of 64 KiB: 1 GiB. Pages that nothing touches cost nothing. */
 const MEMORY_PAGES = 16_384;
 
 /**
- * Gives ONNX Runtime its memory all at once. Deno runs WASM without V8's trap handler (denoland/deno issue 35658): each
- * thread checks addresses against its own note of the memory's size. A thread that is handed an address in pages which
- * another has just added can die of "memory access out of bounds", and the others then wait for it for ever.
+ * Gives ONNX Runtime all of its memory at the start. Deno runs WASM without V8's trap handler (denoland/deno issue
+ * 35658), so each thread checks addresses against its own copy of the memory's size. A thread that is given an address in
+ * pages that another thread has just added can die of "memory access out of bounds", and the other threads then wait for
+ * it forever.
  */
 function reserveMemory(): void {
   WebAssembly.Memory = new Proxy(WebAssembly.Memory, {

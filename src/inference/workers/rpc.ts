@@ -1,18 +1,18 @@
 import { ImageError, type ImageErrorCode } from "../../base/errors.ts";
 
 /*
- * Calls into a worker: one message in, one message out, paired by `id`. Buffers named in `transfer` change hands without
- * being copied.
+ * Calls into a worker: one message in, one message out, paired by `id`. Buffers listed in `transfer` are moved, not
+ * copied.
  */
 
-/** What an operation answers with: the value, and which of its buffers are given away with it. */
+/** The outcome of an operation: its value, and the buffers in it to move to the caller. */
 export interface Output<T> {
   readonly value: T;
   readonly transfer?: Transferable[];
 }
 
 /** The operations of one kind of worker, by name. */
-// deno-lint-ignore no-explicit-any -- each operation has an input of its own
+// deno-lint-ignore no-explicit-any -- each operation has its own input
 export type Operations = Record<string, (input: any) => Promise<Output<unknown>>>;
 
 export type Input<Ops extends Operations, Op extends keyof Ops> = Parameters<Ops[Op]>[0];
@@ -29,23 +29,23 @@ export type Reply =
   | { readonly id: number; readonly imageError: { code: ImageErrorCode; message: string } }
   | { readonly id: number; readonly failure: string };
 
-/** The first that a worker says. */
+/** The first message of a worker. */
 export interface Hello {
-  /** Whether it has no permission at all. */
+  /** Whether the worker has no permissions at all. */
   readonly sandboxed: boolean;
 }
 
-/** The few members of a dedicated worker's global scope that are used here. */
+/** The members of a dedicated worker's global scope that are used here. */
 interface WorkerScope {
   onmessage: ((event: MessageEvent<Call>) => void) | null;
   postMessage(message: Reply | Hello, transfer?: Transferable[]): void;
 }
 
-/** Answers calls in a worker. `load` brings the operations; messages that arrive meanwhile wait for it. */
+/** Answers calls in a worker. Messages that arrive before `load` has brought the operations wait for it. */
 export function serveOperations(load: () => Promise<Operations>): void {
   const scope = globalThis as unknown as WorkerScope;
   const loading = load();
-  // Reported with the first call; unhandled, it would end the process.
+  // The first call reports it. Unhandled, it would end the process.
   loading.catch(() => {});
   scope.onmessage = async ({ data }) => {
     const { reply, transfer } = await answer(loading, data);
@@ -55,7 +55,7 @@ export function serveOperations(load: () => Promise<Operations>): void {
 }
 
 /**
- * Runs the operation that is called. An {@link ImageError} is the image's fault and travels as such; anything else is
+ * Runs the operation that is called. An {@link ImageError} blames the image and is passed on as such; any other error is
  * reported as a failure of the worker.
  */
 export async function answer(

@@ -1,19 +1,19 @@
 import { answer, type Call, type Hello, type Operations, type Reply } from "./rpc.ts";
 
-/** What can run in a worker. */
+/** Code that can run in a worker. */
 export interface WorkerModule {
-  /** A module that calls `serveOperations`, or talks some other way. */
+  /** The address of a module that calls `serveOperations`, or has a protocol of its own. */
   readonly url: string;
-  /** Its operations, for where there are no workers. */
+  /** Loads its operations on the main thread, for platforms without workers. */
   readonly load?: () => Promise<Operations>;
-  /** What it may do; nothing, where it is not given. */
+  /** Its permissions; none by default. */
   readonly permissions?: Deno.PermissionOptionsObject;
 }
 
-/** Hears what a worker says. */
-export interface Listener {
+/** Receives the messages of a worker. */
+export interface WorkerListener {
   message(message: Reply | Hello): void;
-  /** The worker is no more. */
+  /** The worker has ended by itself. */
   failed(cause: string): void;
 }
 
@@ -22,30 +22,29 @@ export interface RunningWorker {
   terminate(): void;
 }
 
-/** Where work that must not hold up the main thread is done. */
+/** Where work runs that must not hold up the main thread. */
 export interface WorkerRuntime {
   readonly mode: "worker" | "inline";
-  start(name: string, module: WorkerModule, listener: Listener): RunningWorker;
+  start(name: string, module: WorkerModule, listener: WorkerListener): RunningWorker;
 }
 
 /**
- * The best place that this platform has.
- * @param mode `auto` takes workers wherever there are any.
- * @throws {Error} where workers are asked for and there are none.
+ * The best runtime that this platform has.
+ * @param mode `auto` uses workers if the platform has them.
+ * @throws {Error} if workers are required and the platform has none.
  */
 export function chooseRuntime(mode: "auto" | "worker" | "inline"): WorkerRuntime {
   const hasWorkers = typeof Worker === "function";
-  if (mode === "worker" && !hasWorkers) throw new Error("INFERENCE_MODE=worker: there are no workers here");
+  if (mode === "worker" && !hasWorkers) throw new Error("INFERENCE_MODE=worker: this platform has no workers");
   return mode === "inline" || !hasWorkers ? inlineRuntime : workerRuntime;
 }
 
 /**
- * Threads of their own, without permissions: what an image makes a decoder do, it does without files, network or
- * environment. Where a platform does not know that option of workers they have those of the process; they tell
- * ({@link Hello}).
+ * Threads without permissions: a decoder that an image has taken over reaches no files, no network and no environment. On
+ * a platform that does not know this option, workers have the permissions of the process, and say so ({@link Hello}).
  *
- * Deno knows the option where deno.json's `unstable` lists it, and ends the process where it does not. That is no case to
- * find out here: the imports of this very code are resolved by the same deno.json.
+ * Deno knows the option if `unstable` in deno.json lists it, and ends the process if not. There is no need to handle that
+ * case: the imports of this file are resolved by the same deno.json.
  */
 export const workerRuntime: WorkerRuntime = {
   mode: "worker",
@@ -56,7 +55,7 @@ export const workerRuntime: WorkerRuntime = {
     worker.onmessage = ({ data }) => listener.message(data);
     worker.onerror = (event) => {
       event.preventDefault();
-      // It may have a last word after its end.
+      // An error may arrive after the worker was terminated.
       if (!ended) listener.failed(event.message);
     };
     return {
@@ -77,22 +76,22 @@ function startWorker(url: string, options: WorkerOptions, permissions: Deno.Perm
   }
 }
 
-/** The main thread: whatever else there is to do waits meanwhile, and no deadline can interrupt it. */
+/** The main thread: everything else waits during a call, and no deadline can interrupt it. */
 export const inlineRuntime: WorkerRuntime = {
   mode: "inline",
 
   start(name, { load }, listener) {
-    if (load === undefined) throw new Error(`there is no place for the ${name} worker without workers`);
+    if (load === undefined) throw new Error(`the ${name} worker cannot run on the main thread`);
     const operations = load();
     operations.catch(() => {});
     let ended = false;
-    const say = (message: Reply | Hello) => {
+    const send = (message: Reply | Hello) => {
       if (!ended) listener.message(message);
     };
-    queueMicrotask(() => say({ sandboxed: false }));
+    queueMicrotask(() => send({ sandboxed: false }));
     return {
-      // In a turn of its own, so that requests are taken between two operations.
-      post: (call) => setTimeout(async () => say((await answer(operations, call as Call)).reply), 0),
+      // In a turn of its own, so that requests are accepted between two operations.
+      post: (call) => setTimeout(async () => send((await answer(operations, call as Call)).reply), 0),
       terminate() {
         ended = true;
       },

@@ -1,7 +1,7 @@
 import type { ApiDocument } from "../shared/openapi.ts";
 import { type Operation, resolve, type Schema } from "./document.ts";
 
-/** A line of shell that asks for an operation: with what it cannot be asked without, made of the schemas' examples. */
+/** A shell command that calls an operation with its required parameters, built from the schemas' examples. */
 export function curlOf(document: ApiDocument, operation: Operation, origin: string): string {
   const { method, parameters, bodies, secured, responses } = operation;
   const required = parameters.filter(({ required }) => required);
@@ -25,13 +25,13 @@ export function curlOf(document: ApiDocument, operation: Operation, origin: stri
   } else if (body !== undefined) {
     words.push("-H", quoted(`Content-Type: ${body[0]}`), "-d", quoted(JSON.stringify(example(document, body[1]))));
   }
-  const answersImage = responses.some(({ status, types }) => status === "200" && types[0]?.startsWith("image/"));
-  if (answersImage) words.push("-o", "cutout.png");
+  const returnsImage = responses.some(({ status, types }) => status === "200" && types[0]?.startsWith("image/"));
+  if (returnsImage) words.push("-o", "cutout.png");
   words.push(quoted(`${origin}${path}${query && `?${query}`}`));
   return words.join(" ");
 }
 
-/** A value that the schema allows: its own example where it has one, of an object the required fields. */
+/** A value that the schema allows: its example if it has one, or an object's required fields. */
 function example(document: ApiDocument, reference: Schema): unknown {
   const schema = resolve(document, reference);
   if (schema.example !== undefined) return schema.example;

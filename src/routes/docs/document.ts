@@ -1,6 +1,6 @@
 import type { ApiDocument } from "../shared/openapi.ts";
 
-// deno-lint-ignore no-explicit-any -- JSON Schema: whatever is read of it may be missing.
+// deno-lint-ignore no-explicit-any -- JSON Schema: any of its fields may be missing.
 export type Schema = Record<string, any>;
 
 export interface Parameter {
@@ -11,9 +11,9 @@ export interface Parameter {
   schema: Schema;
 }
 
-/** One operation of the document, in the order in which a page tells of it. */
+/** One operation of the document. */
 export interface Operation {
-  /** Unlike that of any other; fit for an anchor. */
+  /** Unique, and valid as an anchor. */
   id: string;
   method: string;
   path: string;
@@ -44,7 +44,7 @@ export function operationsOf({ paths = {} }: ApiDocument): Operation[] {
       summary: operation.summary,
       description: operation.description,
       parameters: operation.parameters ?? [],
-      // `{}` first: where the server has no tokens, none is needed.
+      // `{}` comes first if the operation needs no token on a server without tokens.
       secured: Object.keys(operation.security?.[0] ?? {}).length > 0,
       bodies: schemasOf(operation.requestBody?.content),
       responses: Object.entries(operation.responses as Schema).map(([status, response]) => ({
@@ -62,7 +62,7 @@ function schemasOf(content: Schema | undefined): [string, Schema][] {
   return Object.entries(content ?? {}).map(([mediaType, { schema }]) => [mediaType, schema ?? {}]);
 }
 
-/** The schema itself, where it is a reference to one of the components. */
+/** The schema, or the component that it refers to. */
 export function resolve({ components }: ApiDocument, schema: Schema | undefined): Schema {
   const [, name] = /^#\/components\/schemas\/(.+)$/.exec(schema?.$ref ?? "") ?? [];
   return name === undefined ? schema ?? {} : components?.schemas?.[name] ?? {};

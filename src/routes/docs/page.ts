@@ -9,12 +9,12 @@ import css from "./page.css" with { type: "text" };
 
 type Html = HtmlEscapedString | Promise<HtmlEscapedString>;
 
-/** Of the page's only style, in base64: what its Content-Security-Policy lets through. */
+/** The digest of the page's stylesheet in base64, for its Content-Security-Policy. */
 export function stylesheetDigest(): string {
   return createHash("sha256").update(css).digest("base64");
 }
 
-/** The document as a page that needs nothing else: no scripts, fonts or images. `origin` is what its examples ask. */
+/** The document as one HTML page without scripts, fonts or images. Its examples call `origin`. */
 export function renderDocs(document: ApiDocument, origin: string): Html {
   const operations = operationsOf(document);
   const sections = Map.groupBy(operations, ({ tag }) => tag);
@@ -30,7 +30,7 @@ export function renderDocs(document: ApiDocument, origin: string): Html {
       <body>
         <main>
             <h1>${document.info.title} ${document.info.version}</h1>
-            <p>${document.info.description} The same, for programs: <a href="/openapi.json">openapi.json</a>.</p>
+            <p>${document.info.description} For programs: <a href="/openapi.json">openapi.json</a>.</p>
             <nav>
               <ul>
                 ${operations.map((operation) =>
@@ -68,7 +68,7 @@ function article(document: ApiDocument, operation: Operation, origin: string): H
       html`<h4>Body: <code>${type}</code></h4>${table(["field", "type", "meaning"], fields(document, schema))}`
     )
   }
-      <h4>Answers</h4>
+      <h4>Responses</h4>
       ${
     table(
       ["status", "content", "meaning", "headers"],
@@ -123,7 +123,7 @@ function errors(): Html {
     `
   );
   return html`
-    <p>${prose("As `application/problem+json` (RFC 9457), or in the dialect's own shape.")}</p>
+    <p>${prose("Errors are `application/problem+json` (RFC 9457), or have the format of the API that was called.")}</p>
     <div class="scroll" tabindex="0">
       <table><tr><th>status</th><th>code</th><th>when</th></tr>${rows}</table>
     </div>
@@ -141,7 +141,7 @@ function table(head: string[], rows: Html[][]): Html {
   `;
 }
 
-/** A row for each field of an object, those of objects inside it under their path. */
+/** A row for each field of an object. Fields of nested objects are named by their path. */
 function fields(document: ApiDocument, schema: Schema | undefined, path = "", depth = 0): Html[][] {
   const { properties = {}, required = [] } = resolve(document, schema);
   return Object.entries<Schema>(properties).flatMap(([name, field]) => {
@@ -175,7 +175,7 @@ function meaning(schema: Schema, description: string | undefined): Html {
   return html`${prose(description ?? schema.description ?? "")}${fallback}`;
 }
 
-/** Text in which backticks mark code. */
+/** Text with code between backticks. */
 function prose(text: string): Html {
   return html`${text.split("`").map((part, index) => index % 2 === 1 ? html`<code>${part}</code>` : part)}`;
 }

@@ -5,11 +5,11 @@ import { allowOnly } from "../shared/errors.ts";
 import type { AppEnv } from "../shared/context.ts";
 import { type ApiDocument, commonHeaders, describeRoute, problems } from "../shared/openapi.ts";
 
-export const openapiPaths = [
+export const docsPaths = [
   describeRoute({
     method: "get",
     path: "/openapi.json",
-    summary: "This description",
+    summary: "This API description for programs",
     tags: ["service"],
     responses: {
       200: {
@@ -25,11 +25,11 @@ export const openapiPaths = [
   describeRoute({
     method: "get",
     path: "/docs",
-    summary: "This description, for people",
+    summary: "This API description for people",
     tags: ["service"],
     responses: {
       200: {
-        description: "A page without scripts.",
+        description: "An HTML page without scripts.",
         headers: {
           ...commonHeaders,
           "Content-Security-Policy": { required: true, schema: { type: "string" } },
@@ -41,13 +41,13 @@ export const openapiPaths = [
   }),
 ] as const;
 
-export interface OpenapiRouteOptions {
-  /** Makes the document; asked once, for the first request. */
+export interface DocsRouteOptions {
+  /** Builds the document; called once, on the first request. */
   describe: () => Promise<ApiDocument>;
 }
 
-/** What the service can be asked: `GET /openapi.json`, and `GET /docs` for people. */
-export function openapiRoute({ describe }: OpenapiRouteOptions): Hono<AppEnv> {
+/** The API description: `GET /openapi.json` for programs, `GET /docs` for people. */
+export function docsRoute({ describe }: DocsRouteOptions): Hono<AppEnv> {
   const route = new Hono<AppEnv>();
   let document: ApiDocument | undefined;
 

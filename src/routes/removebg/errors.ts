@@ -1,22 +1,20 @@
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { toHttpError } from "../shared/errors.ts";
-import { HttpError } from "../../http/errors.ts";
+import { ParameterError } from "../shared/parameters.ts";
 
-/** One entry of the list `errors` in an answer; `code` is one of those that remove.bg documents, where there is one. */
+/** One entry of the list `errors` in a response. `code` is the one that remove.bg documents, if there is one. */
 export interface Fault {
   readonly title: string;
   readonly code: string;
   readonly detail?: string;
 }
 
-/** Parameters that are wrong: all of them, each with what would be right. */
-export class ParameterError extends HttpError {
-  constructor(readonly faults: readonly [Fault, ...Fault[]]) {
-    super(422, "invalid_request", faults[0].detail ?? faults[0].title);
-  }
+/** Reports invalid parameters, all at once, each with a hint at what is valid. */
+export function parameterError(...faults: readonly [Fault, ...Fault[]]): ParameterError<Fault> {
+  return new ParameterError(faults, faults[0].detail ?? faults[0].title);
 }
 
-/** What remove.bg calls the faults that any dialect may meet. */
+/** remove.bg's names for errors that all APIs share. */
 const KNOWN: Readonly<Record<string, { status: ContentfulStatusCode; code: string; title: string }>> = {
   unauthorized: { status: 403, code: "auth_failed", title: "API key missing or invalid" },
   rate_limited: { status: 429, code: "rate_limit_exceeded", title: "Rate limit exceeded" },
@@ -30,10 +28,10 @@ const KNOWN: Readonly<Record<string, { status: ContentfulStatusCode; code: strin
   roi_region_empty: { status: 400, code: "roi_region_empty", title: "ROI region is empty" },
 };
 
-/** A request that remove.bg would answer 400, whatever HTTP has more fitting for it. */
-const PLAIN: ReadonlySet<number> = new Set([413, 415, 422]);
+/** Statuses that remove.bg does not use: it responds with 400 instead. */
+const UNUSED_STATUSES: ReadonlySet<number> = new Set([413, 415, 422]);
 
-/** Any error in remove.bg's shape, and the status that its clients expect with it. */
+/** Any error in remove.bg's format, and the status that its clients expect. */
 export function removebgError(
   error: unknown,
 ): { status: ContentfulStatusCode; headers: Record<string, string>; errors: readonly Fault[] } {
@@ -43,5 +41,5 @@ export function removebgError(
   if (known !== undefined) {
     return { status: known.status, headers, errors: [{ title: known.title, code: known.code, detail: message }] };
   }
-  return { status: PLAIN.has(status) ? 400 : status, headers, errors: [{ title: message, code }] };
+  return { status: UNUSED_STATUSES.has(status) ? 400 : status, headers, errors: [{ title: message, code }] };
 }

@@ -4,21 +4,21 @@ import {
   cacheControlParameter,
   clientSecurity,
   commonHeaders,
+  cutoutHeaders,
   describeRoute,
   fileSchema,
   header,
-  predictionHeadersDescribed,
 } from "../shared/openapi.ts";
 import { parametersSchema } from "./request.ts";
 
 const errorSchema = z.object({
   errors: z.array(z.object({ title: z.string(), code: z.string(), detail: z.string().optional() })).min(1),
-  request_id: z.string().optional().describe("Of a fault of ours: names the request in the server's log."),
+  request_id: z.string().optional().describe("Only for errors of the server: identifies the request in its log."),
 }).meta({ id: "RemovebgErrors" });
 
 const resultSchema = z.object({
   data: z.object({
-    result_b64: z.string().describe("The result's file, in base64."),
+    result_b64: z.string().describe("The result file in base64."),
     foreground_top: z.int(),
     foreground_left: z.int(),
     foreground_width: z.int(),
@@ -26,7 +26,7 @@ const resultSchema = z.object({
   }),
 }).meta({ id: "RemovebgResult" });
 
-const credits = z.int().describe("Nothing is charged here.");
+const credits = z.int().describe("Nothing is charged.");
 const accountSchema = z.object({
   data: z.object({
     attributes: z.object({
@@ -43,30 +43,33 @@ const failure = (description: string, headers = {}) => ({
 });
 
 const failures = {
-  400: failure("Something in the request is wrong, or the image is; each fault has a code."),
-  403: failure("`auth_failed`: no API key, or another one."),
-  429: failure("`rate_limit_exceeded`", { "Retry-After": header("When to come back, in seconds.") }),
-  500: failure("Our fault; the log has the rest under the `request_id`."),
-  503: failure("Too much waits, or the server is shutting down."),
+  400: failure("The request or the image is invalid. Each error has a code."),
+  403: failure("`auth_failed`: missing or invalid API key."),
+  429: failure("`rate_limit_exceeded`", { "Retry-After": header("When to retry, in seconds.") }),
+  500: failure("Internal error. The log has details under the `request_id`."),
+  503: failure("The queue is full, or the server is shutting down."),
 };
 
 const textFields = parametersSchema.omit({ image_file: true, bg_image_file: true }).partial();
 const formFields = textFields.extend({
-  image_file: fileSchema("The image, or one of `image_file_b64` and `image_url`.").optional(),
-  bg_image_file: fileSchema("A picture to put the subject on.").optional(),
+  image_file: fileSchema("The image file, or one of `image_file_b64` and `image_url`.").optional(),
+  bg_image_file: fileSchema("A picture to put behind the subject.").optional(),
 }).meta({ example: { image_file: "@photo.jpg" } });
 
 export const removebgPaths = [
   describeRoute({
     method: "post",
     path: "/v1.0/removebg",
-    summary: "As remove.bg's API 1.0",
-    description: "The file, or with `Accept: application/json` the file in base64.",
+    summary: "remove.bg's API 1.0",
+    description: "Returns the file, or with `Accept: application/json` the file in base64.",
     tags: ["remove.bg"],
     security: clientSecurity,
     request: {
       headers: cacheControlParameter.extend({
-        "Accept": z.string().optional().meta({ description: "The file, or JSON.", example: "application/json" }),
+        "Accept": z.string().optional().meta({
+          description: "The type of the result: a file or JSON.",
+          example: "application/json",
+        }),
       }),
       body: {
         required: true,
@@ -81,15 +84,15 @@ export const removebgPaths = [
       200: {
         description: "The result.",
         headers: {
-          ...predictionHeadersDescribed,
+          ...cutoutHeaders,
           "X-Width": header("The result's width, in pixels."),
           "X-Height": header("The result's height, in pixels."),
-          "X-Foreground-Top": header("Where the foreground is in the result, in pixels."),
-          "X-Foreground-Left": header("The same."),
-          "X-Foreground-Width": header("The same."),
-          "X-Foreground-Height": header("The same."),
+          "X-Foreground-Top": header("Position of the foreground in the result, in pixels."),
+          "X-Foreground-Left": header("As above."),
+          "X-Foreground-Width": header("Size of the foreground, in pixels."),
+          "X-Foreground-Height": header("As above."),
           "X-Credits-Charged": header("Always 0."),
-          "X-Type": { ...header("What `type` asked for; it is not detected."), required: false },
+          "X-Type": { ...header("The `type` of the request, since none is detected."), required: false },
         },
         content: {
           "image/png": binaryFile,
@@ -100,18 +103,18 @@ export const removebgPaths = [
         },
       },
       ...failures,
-      504: failure("The job took longer than `INFERENCE_TIMEOUT_MS`."),
+      504: failure("The image took longer than `INFERENCE_TIMEOUT_MS`."),
     },
   }),
   describeRoute({
     method: "get",
     path: "/v1.0/account",
-    summary: "As remove.bg's API 1.0: calls that are left",
+    summary: "remove.bg's API 1.0: remaining calls",
     tags: ["remove.bg"],
     security: clientSecurity,
     responses: {
       200: {
-        description: "Every call is free.",
+        description: "All calls are free.",
         headers: commonHeaders,
         content: { "application/json": { schema: accountSchema } },
       },

@@ -2,9 +2,9 @@ import { z } from "zod";
 import { sha256 } from "../../base/hash.ts";
 import { decodeBase64, type Fields, type FormFile } from "../../http/fields.ts";
 import { marginSchema, type RenderOptions, renderOptionsSchema } from "../../render/options.ts";
-import { type Fault, ParameterError } from "./errors.ts";
+import { type Fault, parameterError } from "./errors.ts";
 
-/** The most pixels of a result by `size`, in millions. A smaller image keeps its size. */
+/** The maximum size of a result for each `size`, in megapixels. A smaller image keeps its size. */
 const MEGAPIXELS = {
   preview: 0.25,
   small: 0.25,
@@ -17,7 +17,7 @@ const MEGAPIXELS = {
   auto: 25,
 } as const;
 
-/** The most pixels of a PNG, in millions, whatever `size` allows. */
+/** The maximum size of a PNG for any `size`, in megapixels. */
 const PNG_MEGAPIXELS = 10;
 
 const FORMATS = { auto: "auto", png: "png", jpg: "jpeg", webp: "webp", zip: "zip" } as const;
@@ -27,14 +27,14 @@ const keysOf = <T extends object>(table: T) => Object.keys(table) as [keyof T, .
 const text = z.string("is a file; send text");
 const choice = <const T extends readonly [string, ...string[]]>(values: T) =>
   z.string().toLowerCase().pipe(z.enum(values));
-const file = z.custom<FormFile>((value) => typeof value === "object", "is no file: send it as multipart/form-data");
-const address = z.url({ protocol: /^https?$/, error: "is no http(s) URL" });
+const file = z.custom<FormFile>((value) => typeof value === "object", "is not a file; send it as multipart/form-data");
+const address = z.url({ protocol: /^https?$/, error: "is not an http(s) URL" });
 
-/** A value that asks for nothing, of a parameter that is not built here. */
-const only = <T extends string>(value: T, what: string) =>
-  z.string().toLowerCase().pipe(z.literal(value, `${what}: send "${value}" or leave it out`));
+/** Accepts only the value that turns off a feature that is not available here. */
+const only = <T extends string>(value: T, reason: string) =>
+  z.string().toLowerCase().pipe(z.literal(value, `${reason}; send "${value}" or leave it out`));
 
-/** As remove.bg documents it: at most half of the subject, or 500 pixels. */
+/** remove.bg allows at most half of the subject, or 500 pixels. */
 const cropMargin = text.refine((value) => {
   const margin = marginSchema.safeParse(value).data ?? { pixels: 0 };
   return (Array.isArray(margin) ? margin : [margin]).every((side) =>
@@ -42,7 +42,7 @@ const cropMargin = text.refine((value) => {
   );
 }, "is more than 50% or 500px");
 
-/** What a request may say. What becomes a render option is checked as such. */
+/** All parameters. The schema of the render options checks the ones that become render options. */
 export const parametersSchema = z.strictObject({
   image_file: file.optional(),
   image_file_b64: text.optional(),
@@ -58,9 +58,9 @@ export const parametersSchema = z.strictObject({
   scale: text.optional(),
   position: text.optional(),
   channels: text.optional(),
-  add_shadow: only("false", "shadows are not made here").optional(),
-  shadow_type: only("none", "shadows are not made here").optional(),
-  // Without a shadow it has no effect.
+  add_shadow: only("false", "shadows are not available").optional(),
+  shadow_type: only("none", "shadows are not available").optional(),
+  // It has no effect without a shadow.
   shadow_opacity: z.coerce.number().min(0).max(100).optional(),
   semitransparency: z.stringbool().default(true),
   bg_color: text.optional(),
@@ -68,30 +68,31 @@ export const parametersSchema = z.strictObject({
   bg_image_file: file.optional(),
 });
 
-/** Render options under the names that they have here. */
+/** remove.bg's names of render options. */
 const NAMES: Readonly<Record<string, string>> = { margin: "crop_margin", background: "bg_color" };
 
-/** An image as a request brings it: its bytes, or where they are to be had. */
+/** A picture's bytes, or its URL. */
 export type Source = { readonly bytes: Uint8Array<ArrayBuffer> } | { readonly url: string };
 
-export interface Wanted {
+/** The parameters of one request. */
+export interface RemovebgParameters {
   readonly image: Source;
   readonly background?: Source;
-  /** How the result is rendered, given the background's bytes. */
+  /** The render options, given the background's bytes. */
   renderOptions(background: Uint8Array<ArrayBuffer> | undefined): Promise<RenderOptions>;
-  /** What `X-Type` says; not told where undefined. */
+  /** The value of `X-Type`; undefined if the field is not sent. */
   readonly type?: string;
 }
 
 /**
- * What a request asks for. An empty field counts as not sent.
+ * Parses the fields of a request. An empty field counts as absent.
  * @throws {ParameterError}
  * @throws {HttpError} 400 `invalid_base64`.
  */
-export function parseParameters(fields: Fields): Wanted {
+export function parseParameters(fields: Fields): RemovebgParameters {
   const sent = [...fields].filter(([, value]) => typeof value === "string" ? value !== "" : value.bytes.length > 0);
   const parsed = parametersSchema.safeParse(Object.fromEntries(sent));
-  if (!parsed.success) throw new ParameterError(faultsOf(parsed.error));
+  if (!parsed.success) throw parameterError(...faultsOf(parsed.error));
   const parameters = parsed.data;
   const image = imageOf(parameters);
   const background = backgroundOf(parameters);
@@ -111,7 +112,7 @@ export function parseParameters(fields: Fields): Wanted {
     background: parameters.bg_color,
   };
   const render = renderOptionsSchema.safeParse(given);
-  if (!render.success) throw new ParameterError(faultsOf(render.error));
+  if (!render.success) throw parameterError(...faultsOf(render.error));
   return {
     image,
     background,
@@ -123,7 +124,7 @@ export function parseParameters(fields: Fields): Wanted {
   };
 }
 
-/** What was asked for, since it is not detected here. */
+/** The requested type, since none is detected. */
 function typeOf({ type, type_level }: z.output<typeof parametersSchema>): string | undefined {
   if (type_level === "none") return undefined;
   return type === "auto" ? "other" : type === "graphic" ? "graphics" : type;
@@ -131,12 +132,12 @@ function typeOf({ type, type_level }: z.output<typeof parametersSchema>): string
 
 function imageOf({ image_file, image_file_b64, image_url }: z.output<typeof parametersSchema>): Source {
   const sources = [image_file, image_file_b64, image_url].filter((source) => source !== undefined);
-  const wanted = "send just one of image_file, image_file_b64 and image_url";
+  const expected = "send exactly one of image_file, image_file_b64 and image_url";
   if (sources.length === 0) {
-    throw new ParameterError([{ title: "No image given", code: "missing_source", detail: wanted }]);
+    throw parameterError({ title: "No image given", code: "missing_source", detail: expected });
   }
   if (sources.length > 1) {
-    throw new ParameterError([{ title: "Multiple image sources given", code: "multiple_sources", detail: wanted }]);
+    throw parameterError({ title: "Multiple image sources given", code: "multiple_sources", detail: expected });
   }
   if (image_url !== undefined) return { url: image_url };
   return { bytes: image_file?.bytes ?? decodeBase64(image_file_b64!, "image_file_b64") };
@@ -147,7 +148,7 @@ function backgroundOf(
 ): Source | undefined {
   if ([bg_color, bg_image_url, bg_image_file].filter((source) => source !== undefined).length > 1) {
     const detail = "send at most one of bg_color, bg_image_url and bg_image_file";
-    throw new ParameterError([{ title: "Multiple background sources given", code: "multiple_bg_sources", detail }]);
+    throw parameterError({ title: "Multiple background sources given", code: "multiple_bg_sources", detail });
   }
   if (bg_image_url !== undefined) return { url: bg_image_url };
   return bg_image_file && { bytes: bg_image_file.bytes };
@@ -159,7 +160,7 @@ function faultsOf({ issues }: z.ZodError): [Fault, ...Fault[]] {
       return issue.keys.map((name) => ({
         title: `Unknown parameter: ${name}`,
         code: "unknown_parameter",
-        detail: `${name} is none of ${Object.keys(parametersSchema.shape).join(", ")}`,
+        detail: `${name} is not one of ${Object.keys(parametersSchema.shape).join(", ")}`,
       }));
     }
     const option = String(issue.path[0]);

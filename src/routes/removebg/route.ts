@@ -1,27 +1,31 @@
-import { type Context, Hono } from "hono";
-import { addHeaders, RepeatedAnswers } from "../shared/response.ts";
-import { base64Json } from "../../cutouts/representation.ts";
+import { Hono } from "hono";
+import type { Layout } from "../../base/layout.ts";
+import type { CutoutService } from "../../cutouts/service.ts";
 import type { BodyReader } from "../../http/body.ts";
-import { allowOnly } from "../shared/errors.ts";
 import { HttpError } from "../../http/errors.ts";
 import { parseFields } from "../../http/fields.ts";
-import { requestContext } from "../shared/headers.ts";
+import { addHeaders, type HeaderFields } from "../../http/response_headers.ts";
 import { fetchImage, type ImageFetcher } from "../../http/safe_fetch/fetch_image.ts";
-import { type AppEnv, logUnexpected } from "../shared/context.ts";
-import type { Layout } from "../../base/layout.ts";
-import type { CutoutResult, CutoutService, Form } from "../../cutouts/service.ts";
-import { ParameterError, removebgError } from "./errors.ts";
-import { parseParameters, type Source, type Wanted } from "./request.ts";
+import { type AppEnv, cutoutContext } from "../shared/context.ts";
+import { allowOnly, logUnexpected } from "../shared/errors.ts";
+import { negotiate } from "../shared/negotiation.ts";
+import { CutoutResponses } from "../shared/response.ts";
+import { parameterError, removebgError } from "./errors.ts";
+import { jsonResult } from "./representation.ts";
+import { parseParameters, type Source } from "./request.ts";
 
 export interface RemovebgRouteOptions {
   cutouts: CutoutService;
   bodies: BodyReader;
-  /** Fetches `image_url` and `bg_image_url`; without it they are refused. */
+  /** Fetches `image_url` and `bg_image_url`. Without it, they are refused. */
   imageUrls?: ImageFetcher;
 }
 
-/** Every call is free here and none is counted; a number that fits into 32 bits everywhere. */
+/** All calls are free and none is counted. The number fits into 32 bits in every client. */
 const FREE_CALLS = 2_147_483_647;
+
+/** In this order if the client has no preference: HTTP libraries that accept anything list JSON first. */
+const RESULT_TYPES = ["image/png", "image/jpeg", "image/webp", "application/zip", "application/json"] as const;
 
 /**
  * remove.bg's API 1.0 (https://www.remove.bg/api), for its clients: `POST /v1.0/removebg` and `GET /v1.0/account`. The
@@ -29,7 +33,7 @@ const FREE_CALLS = 2_147_483_647;
  */
 export function removebgRoute({ cutouts, bodies, imageUrls }: RemovebgRouteOptions): Hono<AppEnv> {
   const route = new Hono<AppEnv>();
-  const answers = new RepeatedAnswers();
+  const responses = new CutoutResponses();
 
   route.onError((error, c) => {
     logUnexpected(c, error);
@@ -38,27 +42,26 @@ export function removebgRoute({ cutouts, bodies, imageUrls }: RemovebgRouteOptio
   });
 
   route.post("/v1.0/removebg", async (c) => {
-    const contentType = c.req.header("Content-Type");
-    const form = wantsJson(c.req.header("Accept")) ? json : undefined;
-    const { prediction, type } = await bodies.take(
-      c.req.raw,
-      async (body) => parseParameters(await parseFields(contentType, body)),
-      (wanted) => predict(c, wanted, form),
+    using body = await bodies.read(c.req.raw);
+    const parameters = parseParameters(await parseFields(c.req.header("Content-Type"), body.take()));
+    const { signal } = c.req.raw;
+    const [image, background] = await Promise.all([
+      bytesOf(parameters.image, "failed_image_download", signal),
+      parameters.background && bytesOf(parameters.background, "failed_bg_download", signal),
+    ]);
+    using _fetched = bodies.reserve(
+      fetchedBytes(parameters.image, image) + fetchedBytes(parameters.background, background),
     );
-    const { entry } = prediction;
-    // Every result has one.
-    const layout = entry.layout!;
-    if (layout.foreground.width === 0) {
-      throw new ParameterError([{
-        title: "Could not identify foreground in image",
-        code: "unknown_foreground",
-        detail: "nothing in the image, or in its roi, was taken for a subject",
-      }]);
-    }
-    if (type !== undefined) addHeaders(c, { "X-Type": type });
-    return answers.send(c, prediction, 200, () => ({
-      "Content-Type": entry.contentType,
-      // An answer to POST is for this sender only.
+
+    const render = await parameters.renderOptions(background);
+    const representation = negotiate(c, RESULT_TYPES) === "application/json" ? jsonResult : undefined;
+    const result = await cutouts.cutOut({ image, background, render, representation, ...cutoutContext(c) });
+
+    // Every result has a layout.
+    const layout = result.entry.layout!;
+    requireForeground(layout);
+    if (parameters.type !== undefined) addHeaders(c, { "X-Type": parameters.type });
+    return responses.respond(c, result, () => ({
       "Cache-Control": "no-store",
       ...layoutHeaders(layout),
       "X-Credits-Charged": "0",
@@ -73,54 +76,36 @@ export function removebgRoute({ cutouts, bodies, imageUrls }: RemovebgRouteOptio
   route.all("/v1.0/removebg", allowOnly("POST"));
   route.all("/v1.0/account", allowOnly("GET", "HEAD"));
 
-  async function predict(
-    c: Context<AppEnv>,
-    wanted: Wanted,
-    form: Form | undefined,
-  ): Promise<{ prediction: CutoutResult; type?: string }> {
-    const { signal } = c.req.raw;
-    const [image, background] = await Promise.all([
-      bytesOf(wanted.image, "failed_image_download", signal),
-      wanted.background && bytesOf(wanted.background, "failed_bg_download", signal),
-    ]);
-    const render = await wanted.renderOptions(background);
-    const fetchedImage = "url" in wanted.image ? image.length : 0;
-    const fetchedBackground = wanted.background && "url" in wanted.background ? background!.length : 0;
-    const prediction = await bodies.hold(fetchedImage + fetchedBackground, () =>
-      cutouts.predict({
-        image,
-        background,
-        render,
-        form,
-        ...requestContext(c),
-      }));
-    return { prediction, type: wanted.type };
-  }
-
-  /** Whatever kept the image from being fetched, remove.bg has one code for it. */
+  /** remove.bg has a single code for every reason why a picture cannot be fetched. */
   async function bytesOf(source: Source, code: string, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
     if ("bytes" in source) return source.bytes;
     try {
       return await fetchImage(imageUrls, source.url, signal);
     } catch (error) {
       if (!(error instanceof HttpError)) throw error;
-      throw new ParameterError([{ title: "Failed to download image", code, detail: error.message }]);
+      throw parameterError({ title: "Failed to download image", code, detail: error.message });
     }
   }
 
   return route;
 }
 
-/**
- * Whether JSON is asked for instead of the file. HTTP libraries that take anything send JSON's type before "any", and
- * remove.bg's examples have them receive a file.
- */
-function wantsJson(accept = ""): boolean {
-  const types = accept.split(",").map((range) => range.split(";")[0].trim().toLowerCase());
-  return types.includes("application/json") && !types.some((type) => type === "*/*" || type.startsWith("image/"));
+/** The size of a picture that was fetched, in bytes; 0 if it came with the body, which is already counted. */
+function fetchedBytes(source: Source | undefined, picture: Uint8Array | undefined): number {
+  return source !== undefined && "url" in source ? picture!.length : 0;
 }
 
-function layoutHeaders({ width, height, foreground }: Layout): Record<string, string> {
+/** @throws {ParameterError} `unknown_foreground` */
+function requireForeground({ foreground }: Layout): void {
+  if (foreground.width > 0) return;
+  throw parameterError({
+    title: "Could not identify foreground in image",
+    code: "unknown_foreground",
+    detail: "no subject was found in the image, or in its roi",
+  });
+}
+
+function layoutHeaders({ width, height, foreground }: Layout): HeaderFields {
   return {
     "X-Width": `${width}`,
     "X-Height": `${height}`,
@@ -130,18 +115,3 @@ function layoutHeaders({ width, height, foreground }: Layout): Record<string, st
     "X-Foreground-Height": `${foreground.height}`,
   };
 }
-
-const json: Form = {
-  name: "removebg",
-  make(file) {
-    const { top, left, width, height } = file.layout!.foreground;
-    const foreground = {
-      foreground_top: top,
-      foreground_left: left,
-      foreground_width: width,
-      foreground_height: height,
-    };
-    const after = `",${JSON.stringify(foreground).slice(1)}}`;
-    return base64Json('{"data":{"result_b64":"', file, after);
-  },
-};

@@ -1,9 +1,9 @@
 import { Hono } from "hono";
-import { accepts } from "hono/accepts";
 import { z } from "zod";
 import type { StoreHealth } from "../../cache/circuit_breaker.ts";
 import type { DeferredWork } from "../../base/deferred.ts";
 import { allowOnly } from "../shared/errors.ts";
+import { negotiate } from "../shared/negotiation.ts";
 import type { AppEnv } from "../shared/context.ts";
 import { commonHeaders, describeRoute, problems } from "../shared/openapi.ts";
 import type { EngineStatus } from "../../inference/engine/engine.ts";
@@ -20,22 +20,22 @@ const healthSchema = z.object({
   engine: z.object({
     health: state,
     backend: z.enum(["wasm", "native"]),
-    mode: z.enum(["worker", "inline"]).describe("Where images are worked at: in workers, or on the main thread."),
-    sandboxed: z.boolean().describe("Whether what decodes images has no permissions."),
+    mode: z.enum(["worker", "inline"]).describe("Where images are processed: in workers or on the main thread."),
+    sandboxed: z.boolean().describe("Whether the image workers run without permissions."),
     threads: count,
     workers: count,
     waiting: count.describe("Images in the queue."),
-    queueLimit: count.describe("Images that may wait."),
+    queue_limit: count.describe("How many images may wait."),
     running: count,
-    inferences: count.describe("Runs of the model for a request, since the start."),
-    workerRestarts: count,
+    inferences: count.describe("Model runs for requests since start."),
+    worker_restarts: count,
   }),
   store: z.object({
     name: z.string(),
     health: state,
     breaker: z.enum(["closed", "open", "half-open"]).optional(),
-    lastError: z.string().optional(),
-    failedWrites: count.optional(),
+    last_error: z.string().optional(),
+    failed_writes: count.optional(),
   }),
   deferred: z.object({ pending: count, failed: count }).describe("Cache writes after the response."),
 }).meta({ id: "Health" });
@@ -44,7 +44,7 @@ const tensor = { shape: z.array(z.int()), type: z.string() };
 
 const modelSchema = z.object({
   name: z.string(),
-  version: z.string().describe("Changes whenever a mask could."),
+  version: z.string().describe("Changes with everything that can change a mask."),
   licence: z.string(),
   source: z.string(),
   sha256: z.string(),
@@ -53,7 +53,7 @@ const modelSchema = z.object({
 }).meta({ id: "Model" });
 
 const metadataSchema = modelSchema.extend({
-  models: z.array(modelSchema).describe("The models that a request may name; the first is the default."),
+  models: z.array(modelSchema).describe("The models that a request can name. The first is the default."),
   backend: z.string(),
   threads: count,
   workers: count,
@@ -65,7 +65,7 @@ export const aboutPaths = [
   describeRoute({
     method: "get",
     path: "/",
-    summary: "A greeting, in text or JSON by Accept; a page for people where that prefers HTML",
+    summary: "A greeting as text or JSON, or the page for browsers, depending on Accept",
     tags: ["service"],
     responses: {
       200: {
@@ -83,11 +83,11 @@ export const aboutPaths = [
   describeRoute({
     method: "get",
     path: "/health",
-    summary: "How the service, its engine and its store are",
+    summary: "The state of the service, its engine and its store",
     tags: ["service"],
     responses: {
       200: {
-        description: "The service answers; `predict_server` tells whether it can cut out.",
+        description: "The service is up. `predict_server` says whether it can make cutouts.",
         headers: commonHeaders,
         content: { "application/json": { schema: healthSchema } },
       },
@@ -97,11 +97,11 @@ export const aboutPaths = [
   describeRoute({
     method: "get",
     path: "/metadata",
-    summary: "The models, and what runs them",
+    summary: "The models and the runtime",
     tags: ["service"],
     responses: {
       200: {
-        description: "The default model, all models, and what runs them.",
+        description: "The default model, all models, and the runtime.",
         headers: commonHeaders,
         content: { "application/json": { schema: metadataSchema } },
       },
@@ -112,17 +112,17 @@ export const aboutPaths = [
 
 export interface AboutRouteOptions {
   appVersion: string;
-  /** The models that can be asked for; the first is the default. */
+  /** The models that a request can name. The first is the default. */
   models: [Model, ...Model[]];
   /** The name of the store in use. */
   store: string;
   engineStatus: () => EngineStatus;
-  /** How the durable store is, where it can fail. */
+  /** The state of the durable store; undefined if there is none. */
   storeHealth: () => StoreHealth | undefined;
   deferred: DeferredWork;
 }
 
-/** What the service says of itself: `GET /`, `/health` and `/metadata`. */
+/** Information about the service: `GET /`, `/health` and `/metadata`. */
 export function aboutRoute(options: AboutRouteOptions): Hono<AppEnv> {
   const { appVersion, models, store, engineStatus, storeHealth, deferred } = options;
   const route = new Hono<AppEnv>();
@@ -130,18 +130,18 @@ export function aboutRoute(options: AboutRouteOptions): Hono<AppEnv> {
   route.get("/", (c) => {
     const message = `Cutcache ${appVersion} removes the background of images. POST one to /predict.`;
     c.header("Vary", "Accept");
-    const type = accepts(c, { header: "Accept", supports: ["text/plain", "application/json"], default: "text/plain" });
-    return type === "application/json" ? c.json({ message }) : c.text(`${message}\n`);
+    const json = negotiate(c, ["text/plain", "application/json"]) === "application/json";
+    return json ? c.json({ message }) : c.text(`${message}\n`);
   });
 
   route.get("/health", (c) => {
-    const engine = engineStatus();
+    const { queueLimit, workerRestarts, ...engine } = engineStatus();
     return c.json(
       {
         proxy_server: { health: "ok" },
         predict_server: { health: engine.health },
-        engine,
-        store: { name: store, ...(storeHealth() ?? { health: "ok" }) },
+        engine: { ...engine, queue_limit: queueLimit, worker_restarts: workerRestarts },
+        store: { name: store, ...describeStore(storeHealth()) },
         deferred: { pending: deferred.pending, failed: deferred.failed },
       } satisfies z.infer<typeof healthSchema>,
     );
@@ -165,6 +165,12 @@ export function aboutRoute(options: AboutRouteOptions): Hono<AppEnv> {
   for (const path of ["/", "/health", "/metadata"]) route.all(path, allowOnly("GET", "HEAD"));
 
   return route;
+}
+
+function describeStore(health: StoreHealth | undefined) {
+  if (health === undefined) return { health: "ok" as const };
+  const { lastError, failedWrites, ...state } = health;
+  return { ...state, ...(lastError !== undefined && { last_error: lastError }), failed_writes: failedWrites };
 }
 
 function describe({ manifest: { name, licence, source, input, output }, version, sha256 }: Model) {

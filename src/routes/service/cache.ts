@@ -1,29 +1,29 @@
 import { type Context, Hono } from "hono";
 import { z } from "zod";
-import { partsOf } from "../../cache/keys.ts";
+import { parseKey } from "../../cache/keys.ts";
 import type { TieredStore } from "../../cache/tiered.ts";
 import type { CdnPurger } from "../shared/cdn.ts";
 import { requireAdmin, type SecretToken } from "../../http/auth.ts";
 import { allowOnly } from "../shared/errors.ts";
 import { HttpError } from "../../http/errors.ts";
 import type { AppEnv } from "../shared/context.ts";
-import { admissionCodes, commonHeaders, describeRoute, problems, tokenSecurity } from "../shared/openapi.ts";
+import { accessCodes, commonHeaders, describeRoute, problems, tokenSecurity } from "../shared/openapi.ts";
 import { imageParameter, parseImageId } from "../shared/parameters.ts";
 import type { CutoutService } from "../../cutouts/service.ts";
 
-const NEWEST = { fallback: 20, most: 1000 };
+const NEWEST = { default: 20, max: 1000 };
 
 const count = z.int().min(0);
-const hitRatio = z.number().min(0).max(1).nullable().describe("Null where nothing has been asked for.");
+const hitRatio = z.number().min(0).max(1).nullable().describe("Null before the first request.");
 
 const cacheSchema = z.object({
   store: z.string(),
   requests: z.object({
     count,
     hits: count,
-    masks: count.describe("Answered with another rendering of a known mask."),
+    masks: count.describe("Rendered from a cached mask."),
     inferences: count,
-    collapsed: count.describe("Answered with what another request had made."),
+    coalesced: count.describe("Served with the result of another request that was already running."),
     hit_ratio: hitRatio,
   }),
   tiers: z.record(
@@ -31,7 +31,7 @@ const cacheSchema = z.object({
     z.object({
       entries: count.optional(),
       bytes: count.optional(),
-      error: z.string().optional().describe("Why the tier cannot be asked."),
+      error: z.string().optional().describe("Why the tier is unavailable."),
       hits: count,
       hit_ratio: hitRatio,
     }),
@@ -47,8 +47,8 @@ const cacheSchema = z.object({
 }).meta({ id: "Cache" });
 
 const deletedSchema = z.object({
-  deleted: count.describe("Entries, in all tiers together."),
-  purged: z.boolean().describe("Whether a CDN in front has forgotten them as well."),
+  deleted: count.describe("Entries in all tiers together."),
+  purged: z.boolean().describe("Whether the CDN in front of the server was purged too."),
 }).meta({ id: "Deleted" });
 
 const headers = {
@@ -60,46 +60,46 @@ export const cachePaths = [
   describeRoute({
     method: "get",
     path: "/cache",
-    summary: "What the cache holds",
-    description: "Behind `ADMIN_TOKEN`, where one is set.",
+    summary: "The contents of the cache",
+    description: "Requires `ADMIN_TOKEN`, if it is set.",
     tags: ["cache"],
     security: [...tokenSecurity, {}],
     request: {
       query: z.object({
-        limit: z.coerce.number().int().min(0).max(NEWEST.most).default(NEWEST.fallback)
-          .describe("How many of the newest entries are listed."),
+        limit: z.coerce.number().int().min(0).max(NEWEST.max).default(NEWEST.default)
+          .describe("How many of the newest entries to list."),
       }),
     },
     responses: {
       200: {
-        description: "Requests since the start, entries of each tier, and the newest entries of the durable one.",
+        description: "Requests since start, entries per tier, and the newest entries of the durable tier.",
         headers,
         content: { "application/json": { schema: cacheSchema } },
       },
-      ...problems(...admissionCodes, "invalid_limit", "store_unavailable"),
+      ...problems(...accessCodes, "invalid_limit", "store_unavailable"),
     },
   }),
   describeRoute({
     method: "delete",
     path: "/cache/{image}",
-    summary: "Removes all that was made of an image",
+    summary: "Deletes everything made from an image",
     tags: ["cache"],
     security: tokenSecurity,
     request: { params: imageParameter },
     responses: {
-      200: { description: "It is gone.", headers, content: { "application/json": { schema: deletedSchema } } },
-      ...problems(...admissionCodes, "invalid_digest", "no_admin_token", "store_unavailable"),
+      200: { description: "Deleted.", headers, content: { "application/json": { schema: deletedSchema } } },
+      ...problems(...accessCodes, "invalid_digest", "no_admin_token", "store_unavailable"),
     },
   }),
   describeRoute({
     method: "delete",
     path: "/cache",
-    summary: "Removes everything",
+    summary: "Deletes everything",
     tags: ["cache"],
     security: tokenSecurity,
     responses: {
-      200: { description: "All is gone.", headers, content: { "application/json": { schema: deletedSchema } } },
-      ...problems(...admissionCodes, "no_admin_token", "store_unavailable"),
+      200: { description: "Deleted.", headers, content: { "application/json": { schema: deletedSchema } } },
+      ...problems(...accessCodes, "no_admin_token", "store_unavailable"),
     },
   }),
 ] as const;
@@ -107,48 +107,48 @@ export const cachePaths = [
 export interface CacheRouteOptions {
   cache: TieredStore;
   cutouts: CutoutService;
-  /** Without one, everybody may read and nobody delete. */
+  /** Without it, anyone may read and no one may delete. */
   adminToken?: SecretToken;
   cdn?: Pick<CdnPurger, "purge">;
 }
 
-/** What the cache holds, for its operator: `GET /cache`, `DELETE /cache/{image}`, `DELETE /cache`. */
+/** The cache, for its operator: `GET /cache`, `DELETE /cache/{image}`, `DELETE /cache`. */
 export function cacheRoute({ cache, cutouts, adminToken, cdn }: CacheRouteOptions): Hono<AppEnv> {
   const route = new Hono<AppEnv>();
 
   route.use("/cache/*", async (c, next) => {
     c.header("Cache-Control", "no-store");
-    admit(c, adminToken);
+    authorize(c, adminToken);
     await next();
   });
 
   route.get("/cache", async (c) => {
     const limit = parseLimit(c.req.query("limit"));
     const [tiers, newest] = await Promise.all([cache.statsByTier(), cache.list(limit)]);
-    const { hits, masks, inferences, collapsed } = cutouts.counts;
+    const { hits, masks, inferences, coalesced } = cutouts.counts;
     const fromCache = Object.values(hits).reduce((sum, count) => sum + count, 0);
-    const requests = fromCache + masks + inferences + collapsed;
-    // Of the requests that the tiers before it could not answer.
-    let left = requests;
+    const requests = fromCache + masks + inferences + coalesced;
+    // A tier's ratio counts only the requests that the tiers before it could not serve.
+    let remaining = requests;
     const withRatio = Object.entries(tiers).map(([tier, stats]) => {
       const count = hits[tier] ?? 0;
-      const told = { ...stats, hits: count, hit_ratio: ratio(count, left) };
-      left -= count;
-      return [tier, told];
+      const described = { ...stats, hits: count, hit_ratio: ratio(count, remaining) };
+      remaining -= count;
+      return [tier, described];
     });
-    const answer: z.infer<typeof cacheSchema> = {
+    const body: z.infer<typeof cacheSchema> = {
       store: cache.name,
       requests: {
         count: requests,
         hits: fromCache,
         masks,
         inferences,
-        collapsed,
+        coalesced,
         hit_ratio: ratio(fromCache, requests),
       },
       tiers: Object.fromEntries(withRatio),
       newest: newest.map(({ key, contentType, bytes, created }) => {
-        const { image, kind, modelVersion } = partsOf(key) ?? {};
+        const { image, kind, modelVersion } = parseKey(key) ?? {};
         return {
           image,
           kind,
@@ -159,7 +159,7 @@ export function cacheRoute({ cache, cutouts, adminToken, cdn }: CacheRouteOption
         };
       }),
     };
-    return c.json(answer);
+    return c.json(body);
   });
 
   route.delete("/cache/:image", async (c) => {
@@ -181,23 +181,31 @@ export function cacheRoute({ cache, cutouts, adminToken, cdn }: CacheRouteOption
   return route;
 }
 
-/** @throws {HttpError} 401 or 403 where the request may not do what it asks for. */
-function admit(c: Context<AppEnv>, adminToken: SecretToken | undefined): void {
+/** @throws {HttpError} 401 or 403 if the request is not authorized. */
+function authorize(c: Context<AppEnv>, adminToken: SecretToken | undefined): void {
   if (adminToken === undefined) {
     if (c.req.method === "GET" || c.req.method === "HEAD") return;
-    throw new HttpError(403, "no_admin_token", "nobody may delete while no ADMIN_TOKEN is set; set one and send it");
+    throw new HttpError(
+      403,
+      "no_admin_token",
+      "deleting requires ADMIN_TOKEN, which this server does not have; set it and send it",
+    );
   }
   requireAdmin(c.req.raw.headers, adminToken);
 }
 
 function parseLimit(text: string | undefined): number {
-  if (text === undefined) return NEWEST.fallback;
+  if (text === undefined) return NEWEST.default;
   const limit = /^\d{1,4}$/.test(text) ? Number(text) : NaN;
-  if (limit <= NEWEST.most) return limit;
-  throw new HttpError(422, "invalid_limit", `limit is ${JSON.stringify(text)}, not a number from 0 to ${NEWEST.most}`);
+  if (limit <= NEWEST.max) return limit;
+  throw new HttpError(
+    422,
+    "invalid_limit",
+    `limit is ${JSON.stringify(text)}, not a whole number from 0 to ${NEWEST.max}`,
+  );
 }
 
-/** With three decimals; null where there is nothing to divide by. */
+/** With three decimals; null if there is nothing to divide by. */
 function ratio(part: number, whole: number): number | null {
   return whole === 0 ? null : Number((part / whole).toFixed(3));
 }

@@ -7,10 +7,10 @@ import type { CutoutService } from "../../cutouts/service.ts";
 
 const jobSchema = z.object({
   state: z.enum(["waiting", "inferring", "rendering", "unknown"]).describe(
-    "`unknown`: not begun, over, answered by the cache, or in the hands of another instance.",
+    "`unknown`: not started, finished, served from the cache, or sent to another instance.",
   ),
   position: z.int().min(1).optional().describe(
-    "The image's place in line, from 1; missing where it waits for something else, such as another instance's inference.",
+    "The image's place in line, from 1. Missing if it waits for something else, such as another instance's inference.",
   ),
 }).meta({ id: "Job" });
 
@@ -18,22 +18,22 @@ export const jobsPaths = [
   describeRoute({
     method: "get",
     path: "/jobs/{id}",
-    summary: "Where an image is that has been sent and is not answered yet",
+    summary: "The progress of a pending request",
     description:
-      "For whoever sent it with a random UUID as `X-Request-Id`; it needs no token and is not limited, as nobody guesses " +
-      "such an id. What is not known is no error, so that a client may begin to ask before the image has arrived.",
+      "For the client that sent an image with a random UUID as `X-Request-Id`. Nobody can guess such an id, so no token " +
+      "is needed. An unknown id is not an error: a client may ask before its image has arrived.",
     tags: ["cutouts"],
     request: {
       params: z.object({
         id: z.string().meta({
-          description: "The `X-Request-Id` of the request that brings the image.",
+          description: "The `X-Request-Id` of the request with the image.",
           example: "0b7a4f0e-6c1d-4f5e-9a55-3f1c8f0f6f2e",
         }),
       }),
     },
     responses: {
       200: {
-        description: "The state of the image.",
+        description: "The image's state.",
         headers: commonHeaders,
         content: { "application/json": { schema: jobSchema } },
       },
@@ -46,7 +46,7 @@ export interface JobsRouteOptions {
   cutouts: CutoutService;
 }
 
-/** `GET /jobs/{id}`: the way of an image through the queue and the engine, for whoever waits for it. */
+/** `GET /jobs/{id}`: the progress of an image through queue and engine, for the client that waits for it. */
 export function jobsRoute({ cutouts }: JobsRouteOptions): Hono<AppEnv> {
   const route = new Hono<AppEnv>();
 

@@ -3,30 +3,30 @@ import { z } from "zod";
 import { requireAdmin, type SecretToken } from "../../http/auth.ts";
 import { allowOnly } from "../shared/errors.ts";
 import type { AppEnv } from "../shared/context.ts";
-import { admissionCodes, clientSecurity, commonHeaders, describeRoute, problems } from "../shared/openapi.ts";
+import { accessCodes, clientSecurity, commonHeaders, describeRoute, problems } from "../shared/openapi.ts";
 import { exposeState, type StateSources } from "./state_metrics.ts";
 
 export const metricsPaths = [
   describeRoute({
     method: "get",
     path: "/metrics",
-    summary: "Counts and times, for Prometheus",
-    description: "Where tokens are asked for: behind `ADMIN_TOKEN`, or any of them where that is not set.",
+    summary: "Metrics for Prometheus",
+    description: "If `API_TOKENS` is set, this requires `ADMIN_TOKEN`, or any token if `ADMIN_TOKEN` is not set.",
     tags: ["service"],
     security: clientSecurity,
     responses: {
       200: {
-        description: "Prometheus' text format, version 0.0.4.",
+        description: "Prometheus text format, version 0.0.4.",
         headers: { ...commonHeaders, "Cache-Control": { required: true, schema: { const: "no-store" } } },
         content: { "text/plain": { schema: z.string() } },
       },
-      ...problems(...admissionCodes),
+      ...problems(...accessCodes),
     },
   }),
 ] as const;
 
 export interface MetricsRouteOptions extends StateSources {
-  /** Whether only some may use the service; then only its operator may see what they do. */
+  /** Whether clients need a token. If so, only the operator may see their activity. */
   needsToken: boolean;
   adminToken?: SecretToken;
 }

@@ -15,24 +15,24 @@ export const probesPaths = [
   describeRoute({
     method: "get",
     path: "/livez",
-    summary: "Whether the process answers",
-    description: "A process that does not should be started anew.",
+    summary: "Liveness: the process responds",
+    description: "Restart a process that does not respond.",
     tags: ["service"],
     responses: {
-      200: { description: "It does.", headers, content: { "application/json": { schema: liveSchema } } },
+      200: { description: "The process responds.", headers, content: { "application/json": { schema: liveSchema } } },
       ...problems(),
     },
   }),
   describeRoute({
     method: "get",
     path: "/readyz",
-    summary: "Whether requests should be sent here",
-    description: "Once every model has run, and until the server is told to stop.",
+    summary: "Readiness: the server is ready for requests",
+    description: "Ready from the first run of every model until shutdown begins.",
     tags: ["service"],
     responses: {
-      200: { description: "They should.", headers, content: { "application/json": { schema: readySchema } } },
+      200: { description: "Ready.", headers, content: { "application/json": { schema: readySchema } } },
       ...problems(),
-      503: { description: "Not now.", headers, content: { "application/json": { schema: notReadySchema } } },
+      503: { description: "Not ready.", headers, content: { "application/json": { schema: notReadySchema } } },
     },
   }),
 ] as const;
@@ -41,7 +41,7 @@ export interface ProbesRouteOptions {
   readiness: Readiness;
 }
 
-/** For orchestrators and load balancers, which ask each second: `GET /livez` and `GET /readyz`. */
+/** `GET /livez` and `GET /readyz`, for orchestrators and load balancers. */
 export function probesRoute({ readiness }: ProbesRouteOptions): Hono<AppEnv> {
   const route = new Hono<AppEnv>();
   const headers = { "Cache-Control": "no-store" };

@@ -8,7 +8,7 @@ import type { CutoutService } from "../../cutouts/service.ts";
 import type { Readiness } from "./readiness.ts";
 import type { Telemetry } from "../../telemetry/telemetry.ts";
 
-/** Those who know how the service is; asked at each scrape, and never for more than they have at hand. */
+/** The sources of the service's state, which are read at each scrape. Reading them is cheap. */
 export interface StateSources {
   appVersion: string;
   models: [Model, ...Model[]];
@@ -22,10 +22,10 @@ export interface StateSources {
 }
 
 type Labels = Record<string, string>;
-/** One value, or one for each of these labels. */
+/** One value, or one for each set of labels. */
 type Value = number | (readonly [Labels, number])[];
 
-/** Adds what is read rather than counted to the telemetry's registry. */
+/** Registers metrics that are read at each scrape rather than counted. */
 export function exposeState(sources: StateSources): void {
   const { appVersion, models, cache, cutouts, engineStatus, storeHealth, deferred, readiness, telemetry } = sources;
   const [{ manifest, version }] = models;
@@ -56,31 +56,31 @@ export function exposeState(sources: StateSources): void {
     });
   };
 
-  gauge("cutcache_http_requests_in_flight", "Requests under way.", () => telemetry.inFlight);
+  gauge("cutcache_http_requests_in_flight", "Requests being processed.", () => telemetry.inFlight);
 
   counter(
     "cutcache_cache_hits_total",
-    "Answers from the cache, by the tier that had them; mask: rendered anew.",
+    "Cutouts from the cache, by tier; mask: rendered from a cached mask.",
     () => {
       const { hits, masks } = cutouts.counts;
       const byTier = cache.tiers.map((tier) => [{ tier }, hits[tier] ?? 0] as const);
       return [...byTier, [{ tier: "mask" }, masks] as const];
     },
   );
-  counter("cutcache_cache_misses_total", "Answers that took an inference.", () => cutouts.counts.inferences);
-  counter("cutcache_coalesced_total", "Answers made for another request that was under way.", () => {
-    return cutouts.counts.collapsed;
+  counter("cutcache_cache_misses_total", "Cutouts that took an inference.", () => cutouts.counts.inferences);
+  counter("cutcache_coalesced_total", "Cutouts made for another request that was already running.", () => {
+    return cutouts.counts.coalesced;
   });
 
-  counter("cutcache_inferences_total", "Runs of the model for an image.", () => engineStatus().inferences);
-  gauge("cutcache_queue_length", "Images that wait for a worker.", () => engineStatus().waiting);
-  gauge("cutcache_queue_limit", "Images that may wait.", () => engineStatus().queueLimit);
-  gauge("cutcache_jobs_running", "Images that are worked on.", () => engineStatus().running);
-  counter("cutcache_worker_restarts_total", "Workers that have been replaced.", () => engineStatus().workerRestarts);
+  counter("cutcache_inferences_total", "Model runs for images.", () => engineStatus().inferences);
+  gauge("cutcache_queue_length", "Images waiting for a worker.", () => engineStatus().waiting);
+  gauge("cutcache_queue_limit", "How many images may wait.", () => engineStatus().queueLimit);
+  gauge("cutcache_jobs_running", "Images being processed.", () => engineStatus().running);
+  counter("cutcache_worker_restarts_total", "Workers that were replaced.", () => engineStatus().workerRestarts);
 
-  gauge("cutcache_deferred_writes_pending", "Cache writes under way, after their responses.", () => deferred.pending);
+  gauge("cutcache_deferred_writes_pending", "Cache writes that are still running.", () => deferred.pending);
   counter("cutcache_deferred_writes_failed_total", "Cache writes that were lost.", () => deferred.failed);
-  gauge("cutcache_store_breaker_state", "1 for the state of the circuit breaker before the durable store.", () => {
+  gauge("cutcache_store_breaker_state", "1 for the current state of the durable store's circuit breaker.", () => {
     const health = storeHealth();
     if (health === undefined) return [];
     return ["closed", "half-open", "open"].map((state) => [{ state }, Number(state === health.breaker)] as const);
@@ -88,11 +88,11 @@ export function exposeState(sources: StateSources): void {
 
   gauge("cutcache_ready", "1 while GET /readyz says ready.", () => Number(readiness.reason === undefined));
   gauge("cutcache_resident_memory_bytes", "Resident memory of the process.", () => Deno.memoryUsage().rss);
-  gauge("cutcache_start_time_seconds", "When the process started, since the epoch.", () => {
+  gauge("cutcache_start_time_seconds", "Start time of the process, in seconds since the epoch.", () => {
     return performance.timeOrigin / 1000;
   });
   const build = { version: appVersion, model: manifest.name, model_version: version };
-  gauge("cutcache_build_info", "1; the labels tell what runs.", () => [[build, 1]]);
+  gauge("cutcache_build_info", "Always 1; the labels name version and model.", () => [[build, 1]]);
 }
 
 function series(value: Value): (readonly [Labels, number])[] {

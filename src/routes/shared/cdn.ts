@@ -1,31 +1,31 @@
 import type { Logger } from "@logtape/logtape";
-import type { CutoutResult } from "../../cutouts/service.ts";
+import type { CutoutResult } from "../../cutouts/request.ts";
 
 /*
- * What the CDN in front of Deno Deploy is told beside RFC 9111 (https://docs.deno.com/deploy/reference/caching/). Other
- * caches pay no attention to it.
+ * Deno Deploy's own cache fields, in addition to those of RFC 9111 (https://docs.deno.com/deploy/reference/caching/). Other
+ * caches ignore them.
  */
 
-/** A tag that every cutout carries. */
+/** A tag that every cutout has. */
 const EVERYTHING = "cutcache";
 
 /**
- * By `Deno-Cache-Id` an answer is kept across deployments: its key changes with model, image and options. By a tag it is
- * purged: its image's digest, or that of all.
+ * `Deno-Cache-Id` keeps a response across deployments, since the key changes with model, image and options. Either tag
+ * purges it: the image's digest, or the tag that all cutouts share.
  */
 export function cdnHeaders({ image, key }: CutoutResult): Record<string, string> {
   return { "Deno-Cache-Id": key, "Deno-Cache-Tag": `${image},${EVERYTHING}` };
 }
 
 export interface PurgerOptions {
-  /** Where tags are sent to, as `{"tags": […]}`. */
+  /** The address that gets `{"tags": […]}`. */
   url: string;
   timeoutMs: number;
   logger: Logger;
   fetch?: typeof fetch;
 }
 
-/** Has a CDN forget what was deleted here. Where none answers there is none to tell. */
+/** Purges deleted cutouts from the CDN in front of the server, if there is one. */
 export class CdnPurger {
   readonly #options: PurgerOptions;
 
@@ -33,7 +33,7 @@ export class CdnPurger {
     this.#options = options;
   }
 
-  /** Resolves to whether a CDN has purged what carries the image's tag, or everything where no image is given. */
+  /** Purges the cutouts of an image, or all cutouts. Resolves to whether a CDN has purged them. */
   async purge(image = EVERYTHING): Promise<boolean> {
     const { url, timeoutMs, logger, fetch = globalThis.fetch } = this.#options;
     let response: Response;
@@ -50,7 +50,7 @@ export class CdnPurger {
       logger.debug("no CDN was purged: {error}", { error: (error as Error).message });
       return false;
     }
-    if (!response.ok) logger.warn("{url} answered {status}: nothing was purged", { url, status: response.status });
+    if (!response.ok) logger.warn("{url} returned {status}; nothing was purged", { url, status: response.status });
     return response.ok;
   }
 }

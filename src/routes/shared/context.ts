@@ -1,75 +1,80 @@
 import type { Logger } from "@logtape/logtape";
 import type { Context, MiddlewareHandler } from "hono";
 import { routePath } from "hono/route";
+import type { CutoutRequest } from "../../cutouts/request.ts";
+import { addHeaders, completeHeaders, type HttpEnv, setLengthForHead } from "../../http/response_headers.ts";
 import type { Observer } from "../../telemetry/observer.ts";
-import { addHeaders, completeHeaders, countBody, type HeaderFields } from "./response.ts";
-import { isUnexpected } from "./errors.ts";
+import { cacheUseOf } from "./cache_control.ts";
 
-/** What every handler finds in its context. */
-export interface AppEnv {
-  /** What `Deno.serve` tells of a connection; a request without a socket has none. */
-  Bindings: Partial<Deno.ServeHandlerInfo<Deno.NetAddr>>;
-  Variables: {
-    /** Names this request in the logs: its `X-Request-Id`, or six hexadecimal digits. */
+/** The context of every handler. */
+export interface AppEnv extends HttpEnv {
+  Variables: HttpEnv["Variables"] & {
+    /** Identifies this request in the logs: its own `X-Request-Id`, or a random UUID. */
     requestId: string;
-    /** Adds the job's id to each line. */
+    /** Adds the request's id to each log record. */
     logger: Logger;
-    /** Whether the request has passed the guard. */
-    admitted?: boolean;
-    /** Headers that every answer has, and those that only the answer to this request has; see `answer.ts`. */
-    commonHeaders?: HeaderFields;
-    ownHeaders?: HeaderFields;
-    /** The answer where it has them already. */
-    answer?: Response;
   };
 }
 
-/** Paths that a probe asks each second; their lines are kept for `LOG_LEVEL=debug`. */
+/** Paths that probes request every second. They are logged at level debug. */
 const PROBED = new Set(["/health", "/livez", "/readyz", "/metrics"]);
 
-/** Ids of others that are taken over: nothing that could break a log line. */
+/** Request ids that clients may choose. They contain nothing that could break a log line. */
 const REQUEST_ID = /^[\w.-]{1,64}$/;
 
-/** Gives each request a job id, or takes over the one it brings, and tells log and observer when it starts and ends. */
-export function job(
+/**
+ * Gives each request an id and a logger, reports its start and end to log and observer, and completes the response's
+ * headers. One middleware instead of four: each further one takes a quarter of the time of a memory hit.
+ */
+export function requestScope(
   logger: Logger,
   observer: Pick<Observer, "requestBegan" | "requestEnded">,
 ): MiddlewareHandler<AppEnv> {
-  return async function job(c, next) {
+  return async function requestScope(c, next) {
     const started = performance.now();
-    const given = c.req.header("X-Request-Id");
-    const requestId = given !== undefined && REQUEST_ID.test(given)
-      ? given
-      : crypto.getRandomValues(new Uint8Array(3)).toHex();
-    const jobLogger = logger.with({ request_id: requestId });
+    const requestId = requestIdOf(c);
+    const requestLogger = logger.with({ request_id: requestId });
     const level = PROBED.has(c.req.path) ? "debug" : "info";
     c.set("requestId", requestId);
-    c.set("logger", jobLogger);
-    jobLogger[level]("START {method} {path}", { method: c.req.method, path: c.req.path });
+    c.set("logger", requestLogger);
     addHeaders(c, { "X-Request-Id": requestId });
+    requestLogger[level]("START {method} {path}", { method: c.req.method, path: c.req.path, job_id: requestId });
     observer.requestBegan();
+
     await next();
+
     completeHeaders(c);
-    await countBody(c);
+    await setLengthForHead(c);
     const elapsedMs = performance.now() - started;
     observer.requestEnded({ route: routeOf(c), method: c.req.method, status: c.res.status, elapsedMs });
-    jobLogger[level]("END {status}, elapsed_time [ms]: {elapsed_time [ms]}", {
+    requestLogger[level]("END {status}, elapsed_time [ms]: {elapsed_time [ms]}", {
       status: c.res.status,
       "elapsed_time [ms]": Number(elapsedMs.toFixed(3)),
+      job_id: requestId,
     });
   };
 }
 
-/** The pattern that the request's path fits best; `none` where only middleware sees it. */
+function requestIdOf(c: Context<AppEnv>): string {
+  const given = c.req.header("X-Request-Id");
+  return given !== undefined && REQUEST_ID.test(given) ? given : crypto.randomUUID();
+}
+
+/** The pattern that best matches the request's path; `none` if only middleware matches it. */
 function routeOf(c: Context<AppEnv>): string {
   const path = routePath(c, -1);
   return path.endsWith("*") ? "none" : path;
 }
 
-/** Logs an error where it is a fault of ours, with everything that the sender is not told. */
-export function logUnexpected(c: Context<AppEnv>, error: unknown): void {
-  if (!isUnexpected(error)) return;
-  c.get("logger").error("unexpected failure: {error}", {
-    error: error instanceof Error ? error.stack ?? error.message : String(error),
-  });
+/** The part of a cutout request that every API reads from HTTP in the same way. */
+export function cutoutContext(
+  c: Context<AppEnv>,
+): Pick<CutoutRequest, "cacheUse" | "requestId" | "signal" | "waitUntil" | "logger"> {
+  return {
+    cacheUse: cacheUseOf(c.req.header("Cache-Control")),
+    requestId: c.get("requestId"),
+    signal: c.req.raw.signal,
+    waitUntil: (work) => c.executionCtx.waitUntil(work),
+    logger: c.get("logger"),
+  };
 }

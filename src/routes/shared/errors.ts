@@ -4,8 +4,8 @@ import { HttpError } from "../../http/errors.ts";
 import type { AppEnv } from "./context.ts";
 
 /**
- * What the sender may know of any error: the one place where an error gets its status. Each dialect gives it its own
- * shape. What is nobody's business but the operator's becomes `internal_error`; see {@link isUnexpected}.
+ * The part of any error that the client may see. This is the only place where an error gets its status; each API formats
+ * the result in its own way. Errors that only the operator may see become `internal_error`; see {@link isUnexpected}.
  */
 export function toHttpError(error: unknown): HttpError {
   if (error instanceof HttpError) return error;
@@ -17,21 +17,25 @@ export function toHttpError(error: unknown): HttpError {
     return new HttpError(errorCodes[error.code].status, error.code, error.message, headers);
   }
   if (error instanceof DOMException && error.name === "AbortError") {
-    return new HttpError(503, "client_gone", "the request was given up before it was served");
+    return new HttpError(503, "client_gone", "the client closed the request before it was served");
   }
-  return new HttpError(
-    500,
-    "internal_error",
-    "something went wrong here; the log has the details under the request_id",
-  );
+  return new HttpError(500, "internal_error", "something went wrong on the server; its log has the details");
 }
 
-/** Whether the error is a fault of ours, to be logged in full. */
+/** Whether the error is the server's own fault, to be logged in full. */
 export function isUnexpected(error: unknown): boolean {
   return toHttpError(error).code === "internal_error";
 }
 
-/** The error as problem details (RFC 9457), for every route that has no dialect of its own. */
+/** Logs an unexpected error with everything that the client must not see. */
+export function logUnexpected(c: Context<AppEnv>, error: unknown): void {
+  if (!isUnexpected(error)) return;
+  c.get("logger").error("unexpected failure: {error}", {
+    error: error instanceof Error ? error.stack ?? error.message : String(error),
+  });
+}
+
+/** The error as problem details (RFC 9457), for routes without an error format of their own. */
 export function problem(c: Context<AppEnv>, error: unknown): Response {
   const { status, code, message: detail, headers } = toHttpError(error);
   const body = {
@@ -45,7 +49,7 @@ export function problem(c: Context<AppEnv>, error: unknown): Response {
   return c.body(JSON.stringify(body), status, { ...headers, "Content-Type": "application/problem+json" });
 }
 
-/** A handler for the methods that a route does not have: 405, and `Allow` (RFC 9110, section 15.5.6). */
+/** A handler for methods that a route does not support: 405 and `Allow` (RFC 9110, section 15.5.6). */
 export function allowOnly(...methods: string[]): () => never {
   return () => {
     throw new HttpError(405, "method_not_allowed", `use ${methods.join(" or ")}`, { Allow: methods.join(", ") });

@@ -4,8 +4,8 @@ import { type ErrorCode, errorCodes, type StatusOf } from "../../base/errors.ts"
 import type { AppEnv } from "./context.ts";
 
 /**
- * Describes a route for `/openapi.json` and for typed clients, and does nothing else: what comes is parsed by the route's
- * handler. Whether what it answers is what is described here is checked by every test that asks a started server.
+ * Describes a route for `/openapi.json` and for typed clients. It does nothing else: the route's handler parses requests.
+ * Every test that calls a real server compares the responses with these descriptions.
  */
 export function describeRoute<Path extends string, Route extends Omit<RouteConfig, "path"> & { path: Path }>(
   route: Route,
@@ -15,43 +15,44 @@ export function describeRoute<Path extends string, Route extends Omit<RouteConfi
 
 declare const anyApp: OpenAPIHono<AppEnv>;
 
-/** The application that has these routes, as typed clients see it. */
+/** The application with these routes, as typed clients see it. */
 export type Described<Routes extends readonly RouteConfig[]> = ReturnType<
   typeof anyApp.openapiRoutes<
     { readonly [Index in keyof Routes]: { route: Routes[Index]; handler: unknown; addRoute: true } }
   >
 >;
 
-/** A header that is always there. */
+/** A header that is always present. */
 export const header = (description: string) => ({ description, required: true, schema: { type: "string" as const } });
 const optional = (description: string) => ({ ...header(description), required: false });
 
-/** A body that is a file. */
+/** A file as a body. */
 export const binaryFile = { schema: { type: "string" as const, format: "binary" as const } };
 
-/** A file in a form. */
+/** A file as a form field. */
 export const fileSchema = (description: string) => z.instanceof(File).meta({ ...binaryFile.schema, description });
 
-/** Of every answer. */
-export const commonHeaders = { "X-Request-Id": header("Names this request in the server's log.") };
+/** Headers of every response. */
+export const commonHeaders = { "X-Request-Id": header("Identifies this request in the server's log.") };
 
-/** Of a cutout; see `predictionHeaders`. */
-export const predictionHeadersDescribed = {
+/** Headers of every cutout; see `CutoutResponses`. */
+export const cutoutHeaders = {
   ...commonHeaders,
   "ETag": header("Strong; for `If-None-Match`."),
   "Age": {
-    ...header("How long ago the cutout was made, in seconds."),
+    ...header("Time since the cutout was made, in seconds."),
     schema: { type: "integer" as const, minimum: 0 },
   },
-  "Cache-Status": header("How the cutout was come by (RFC 9211)."),
-  "Server-Timing": header("What each stage took, in milliseconds."),
-  "Cache-Control": header("Who may keep the answer, and for how long."),
+  "Cache-Status": header("Where the cutout came from (RFC 9211)."),
+  "Server-Timing": header("Time of each stage, in milliseconds."),
+  "Cache-Control": header("Who may cache the response, and for how long."),
 };
 
-/** The headers of a request that the cache heeds. */
+/** Request headers that affect the cache. */
 export const cacheControlParameter = z.object({
   "Cache-Control": z.string().optional().meta({
-    description: "`no-cache` makes the cutout anew, or asks the durable store; `no-store` passes by the cache.",
+    description:
+      "`no-cache`: makes a new cutout (POST), or reads the durable store (GET). `no-store`: bypasses the cache.",
     example: "no-cache",
   }),
 });
@@ -59,22 +60,22 @@ export const cacheControlParameter = z.object({
 /** Headers of errors, by status. */
 const errorHeaders: { [status: number]: Record<string, ReturnType<typeof header>> } = {
   401: { "WWW-Authenticate": header("How to send the token (RFC 9110, section 11.6.1).") },
-  405: { Allow: header("The methods that the address takes.") },
-  429: { "Retry-After": header("When to come back, in seconds.") },
-  503: { "Retry-After": optional("When to come back, in seconds, where that can be told.") },
+  405: { Allow: header("The methods that this path supports.") },
+  429: { "Retry-After": header("When to retry, in seconds.") },
+  503: { "Retry-After": optional("When to retry, in seconds, if that can be estimated.") },
 };
 
 /*
- * Errors that whole kinds of routes may answer with.
+ * Errors that all routes of a kind may return.
  */
 
-/** Routes behind the tokens and the rate limit. */
-export const admissionCodes = ["unauthorized", "rate_limited"] as const;
+/** Routes behind access control. */
+export const accessCodes = ["unauthorized", "rate_limited"] as const;
 
 /** Routes that read a body. */
 export const bodyCodes = ["incomplete_body", "body_timeout", "body_too_large", "too_much_pending"] as const;
 
-/** Routes that work on an image. */
+/** Routes that process an image. */
 export const imageCodes = [
   "invalid_image",
   "image_too_large",
@@ -86,7 +87,7 @@ export const imageCodes = [
   "deadline_exceeded",
 ] as const;
 
-/** Routes that fetch an image from an address. */
+/** Routes that fetch an image by its URL. */
 export const imageUrlCodes = [
   "image_urls_off",
   "image_url_refused",
@@ -96,13 +97,13 @@ export const imageUrlCodes = [
   "image_url_timeout",
 ] as const;
 
-/** What a dialect answers with where it cannot serve. */
+/** The error format of an API. */
 interface ErrorShape<MediaType extends string, Schema extends z.ZodType> {
   mediaType: MediaType;
   schema: Schema;
 }
 
-/** The responses for these errors, by status, in a dialect's shape; `internal_error` is always one of them. */
+/** Responses for these errors, by status, in an API's format. They always include `internal_error`. */
 export function errorResponses<const Code extends ErrorCode, MediaType extends string, Schema extends z.ZodType>(
   { mediaType, schema }: ErrorShape<MediaType, Schema>,
   ...codes: Code[]
@@ -123,12 +124,12 @@ export function errorResponses<const Code extends ErrorCode, MediaType extends s
 }
 
 const problemSchema = z.object({
-  type: z.string().meta({ description: "Where the code is described.", format: "uri-reference" }),
-  title: z.string().meta({ description: "The same for each occurrence of the code." }),
+  type: z.string().meta({ description: "The page that describes the code.", format: "uri-reference" }),
+  title: z.string().meta({ description: "Short description of the code." }),
   status: z.int().min(400).max(599),
-  detail: z.string().meta({ description: "What was wrong this time, and what would be right." }),
+  detail: z.string().meta({ description: "The problem with this request, and how to fix it." }),
   code: z.enum(Object.keys(errorCodes) as [ErrorCode, ...ErrorCode[]]),
-  request_id: z.string().meta({ description: "Names this request in the server's log." }),
+  request_id: z.string().meta({ description: "Identifies this request in the server's log." }),
 }).meta({ id: "Problem" });
 
 /** {@link errorResponses} as problem details (RFC 9457). */
@@ -136,16 +137,16 @@ export function problems<const Code extends ErrorCode>(...codes: Code[]) {
   return errorResponses({ mediaType: "application/problem+json", schema: problemSchema }, ...codes);
 }
 
-/** Either way to send the token; see `tokenOf`. */
+/** The two ways to send a token; see `tokenOf`. */
 export const tokenSecurity: Record<string, string[]>[] = [{ bearer: [] }, { apiKey: [] }];
 
-/** A token, where the server asks for any. */
+/** A token, if the server requires one. */
 export const clientSecurity: Record<string, string[]>[] = [{}, ...tokenSecurity];
 
 /** An OpenAPI 3.1 document. */
 export type ApiDocument = ReturnType<OpenAPIHono["getOpenAPI31Document"]>;
 
-/** The document of these routes. What makes it is loaded when somebody asks: most servers never need it. */
+/** The document that describes these routes. The generator is loaded on the first call, since most servers never need it. */
 export async function documentOf(routes: readonly RouteConfig[], version: string): Promise<ApiDocument> {
   const { OpenAPIHono } = await import("@hono/zod-openapi");
   const app = new OpenAPIHono();

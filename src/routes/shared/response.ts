@@ -1,75 +1,85 @@
 import type { Context } from "hono";
 import type { Entry } from "../../cache/store.ts";
-import type { CutoutResult } from "../../cutouts/service.ts";
-import { ageOf, cacheStatus, serverTiming } from "./headers.ts";
+import type { CutoutResult } from "../../cutouts/request.ts";
+import type { HeaderFields } from "../../http/response_headers.ts";
+import { cacheStatus } from "./cache_control.ts";
 import type { AppEnv } from "./context.ts";
 
-export type HeaderFields = Readonly<Record<string, string>>;
-
-/** Adds to the headers that the answer to this request has, whatever it will be. */
-export function addHeaders(c: Context<AppEnv>, headers: HeaderFields): void {
-  c.set("ownHeaders", { ...c.get("ownHeaders"), ...headers });
-}
-
 /**
- * Gives the response the headers that were set aside for it, unless it is one of {@link RepeatedAnswers}, which has them,
- * or says something else itself. In place: Hono's `c.header()` would make a stream of its body.
+ * Builds the responses of an API that carry a cutout, with all their headers.
+ *
+ * Responses to memory hits repeat: the first is kept with its entry, and each later one is a clone of it, with the same
+ * body and headers. A new response would copy its body, and the runtime would check each character of each header, which
+ * took half the time of a 304.
  */
-export function completeHeaders(c: Context<AppEnv>): void {
-  if (c.get("answer") === c.res) return;
-  const { headers } = c.res;
-  for (const [name, value] of Object.entries({ ...c.get("commonHeaders"), ...c.get("ownHeaders") })) {
-    if (!headers.has(name)) headers.set(name, value);
-  }
-}
-
-/**
- * Says how long the body of an answer to HEAD would be (RFC 9110, section 9.3.2). It is not sent, so that the runtime would
- * count nothing.
- */
-export async function countBody({ res, req }: Context<AppEnv>): Promise<void> {
-  if (req.method !== "HEAD" || res.body === null || res.headers.has("Content-Length")) return;
-  const { byteLength } = await res.arrayBuffer();
-  res.headers.set("Content-Length", `${byteLength}`);
-}
-
-/**
- * Answers that memory gives again and again. The first is kept with its entry, and each is a clone of it, with the body and
- * the headers that the first has: a new response has its own copy of a body, and the runtime looks at each letter of each
- * header, which was half the time of a 304.
- */
-export class RepeatedAnswers {
-  readonly #first = new WeakMap<Entry, Response>();
+export class CutoutResponses {
+  /** By status: a 200 and a 304 of one entry differ in body and headers. */
+  readonly #repeated = { 200: new WeakMap<Entry, Response>(), 304: new WeakMap<Entry, Response>() };
 
   /**
-   * @param status 304 has no body, 200 that of the entry.
-   * @param headers those that are the same for each request that this entry answers.
+   * @param status 304 has no body; 200 has that of the entry.
+   * @param headers the API's own fields. They must be the same for every response with this entry and status.
    */
-  send(c: Context<AppEnv>, prediction: CutoutResult, status: 200 | 304, headers: () => HeaderFields): Response {
-    const { entry, source } = prediction;
-    // Of a file that is not ready to be sent, it would be a second copy.
-    const repeated = source === "memory" && (status === 304 || entry.ready !== undefined);
-    let first = repeated ? this.#first.get(entry) : undefined;
+  respond(
+    c: Context<AppEnv>,
+    result: CutoutResult,
+    headers: () => HeaderFields,
+    status: 200 | 304 = 200,
+  ): Response {
+    const { entry, source } = result;
+    // Keeping a file that memory does not hold ready to send would take another copy.
+    const repeats = source === "memory" && (status === 304 || entry.ready !== undefined);
+    let first = repeats ? this.#repeated[status].get(entry) : undefined;
     if (first === undefined) {
-      first = status === 304
-        ? new Response(null, { status })
-        : entry.ready?.response.clone() ?? new Response(entry.bytes);
-      const fields = {
-        ...c.get("commonHeaders"),
-        ...headers(),
-        // Said here since an answer to HEAD has no body to count, and before Deno 2.9 clones had not either.
-        ...(status === 200 && { "Content-Length": `${entry.ready?.length ?? entry.bytes.length}` }),
-      };
-      set(first, { ...fields, "ETag": `"${entry.etag}"`, "Cache-Status": cacheStatus(prediction) });
-      if (repeated) this.#first.set(entry, first);
+      first = bodyOf(entry, status);
+      setFields(first, { ...c.get("commonHeaders"), ...entryHeaders(result, status), ...headers() });
+      if (repeats) this.#repeated[status].set(entry, first);
     }
-    const answer = first.clone();
-    set(answer, { ...c.get("ownHeaders"), "Age": ageOf(entry), "Server-Timing": serverTiming(prediction) });
-    c.set("answer", answer);
-    return answer;
+    const response = repeats ? first.clone() : first;
+    setFields(response, { ...c.get("ownHeaders"), ...requestHeaders(result) });
+    c.set("completeResponse", response);
+    return response;
   }
 }
 
-function set({ headers }: Response, fields: HeaderFields): void {
+function bodyOf(entry: Entry, status: 200 | 304): Response {
+  if (status === 304) return new Response(null, { status });
+  return entry.ready?.response.clone() ?? new Response(entry.bytes);
+}
+
+/** Fields that all responses with an entry share. */
+function entryHeaders(result: CutoutResult, status: 200 | 304): HeaderFields {
+  const { entry } = result;
+  return {
+    "ETag": `"${entry.etag}"`,
+    "Cache-Status": cacheStatus(result),
+    ...(status === 200 && {
+      "Content-Type": entry.contentType,
+      // Set here because a response to HEAD has no body to measure. Before Deno 2.9, clones had no length either.
+      "Content-Length": `${entry.ready?.length ?? entry.bytes.length}`,
+    }),
+  };
+}
+
+/** Fields that differ from one request to the next. */
+function requestHeaders({ entry, timings }: CutoutResult): HeaderFields {
+  return { "Age": ageOf(entry), "Server-Timing": serverTiming(timings) };
+}
+
+/** In whole seconds (RFC 9111, section 5.1). */
+function ageOf({ created }: Entry): string {
+  return `${Math.max(0, Math.floor((Date.now() - created) / 1000))}`;
+}
+
+/** W3C Server Timing, in milliseconds. */
+function serverTiming(timings: CutoutResult["timings"]): string {
+  let stages = "";
+  for (const stage in timings) {
+    stages += `${stages && ", "}${stage};dur=${timings[stage as keyof typeof timings]!.toFixed(2)}`;
+  }
+  return stages;
+}
+
+function setFields({ headers }: Response, fields: HeaderFields): void {
   for (const name in fields) headers.set(name, fields[name]);
 }

@@ -1,4 +1,4 @@
-/** Loaded before the server: a platform where ONNX Runtime's threads do not start. */
+/** Preloaded before the server: imitates a platform on which ONNX Runtime's threads do not start. */
 globalThis.Worker = new Proxy(Worker, {
   construct(Worker, [url, options]) {
     const isThread = `${url}`.endsWith("/thread_worker.ts");

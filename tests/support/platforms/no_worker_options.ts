@@ -1,4 +1,4 @@
-/** Loaded before the server: a platform whose workers do not know Deno's options. */
+/** Preloaded before the server: imitates a platform whose workers do not know Deno's options. */
 globalThis.Worker = new Proxy(Worker, {
   construct(Worker, [url, { deno: _, ...options }]) {
     return new Worker(url, options);

@@ -1,2 +1,2 @@
-/** Loaded before the server: a platform without workers. */
+/** Preloaded before the server: imitates a platform without workers. */
 Reflect.deleteProperty(globalThis, "Worker");

@@ -1,24 +1,24 @@
-/** One request that a host has got. */
-export interface SeenRequest {
+/** A request that an {@link ImageServer} received. */
+export interface ReceivedRequest {
   url: string;
   headers: Headers;
 }
 
-export interface ImageHostOptions {
-  /** One of 127.0.0.0/8. Default: 127.0.0.1. */
+export interface ImageServerOptions {
+  /** An address of 127.0.0.0/8. Default: 127.0.0.1. */
   hostname?: string;
-  /** Default: a free one. */
+  /** Default: a free port. */
   port?: number;
-  /** Certificate and key in PEM: it then speaks TLS. */
+  /** Certificate and key in PEM. With them, the server speaks TLS. */
   tls?: { cert: string; key: string };
 }
 
-/** A web server of a test, and what it was asked. */
-export class ImageHost {
-  readonly requests: SeenRequest[] = [];
+/** A web server for a test, which records the requests that it receives. */
+export class ImageServer {
+  readonly requests: ReceivedRequest[] = [];
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
 
-  constructor(answer: (request: Request) => Response | Promise<Response>, options: ImageHostOptions = {}) {
+  constructor(answer: (request: Request) => Response | Promise<Response>, options: ImageServerOptions = {}) {
     const { hostname = "127.0.0.1", port = 0, tls = {} } = options;
     this.#server = Deno.serve({ hostname, port, ...tls, onListen: () => {} }, (request) => {
       this.requests.push({ url: request.url, headers: request.headers });
@@ -39,7 +39,7 @@ export class ImageHost {
   }
 }
 
-/** A port of 127.0.0.1 where nothing listens, and nothing can begin to for as long as it is kept. */
+/** A port of 127.0.0.1 where nothing listens. Until it is disposed of, no other process can take it. */
 export class ClosedPort implements Disposable {
   readonly port: number;
   readonly #listener: Deno.TcpListener;
@@ -51,7 +51,7 @@ export class ClosedPort implements Disposable {
     this.port = connection.localAddr.port;
   }
 
-  /** The near end of a connection has a port that nobody else is given. */
+  /** Opens a connection: the system gives its local port to no one else. */
   static async keep(): Promise<ClosedPort> {
     const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     return new ClosedPort(listener, await Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port }));
@@ -63,10 +63,10 @@ export class ClosedPort implements Disposable {
   }
 }
 
-/** A host that writes what it is told, be it HTTP or not, and counts connections rather than requests. */
-export class RawHost {
+/** A TCP server that answers every connection with the same text, HTTP or not, and counts connections. */
+export class RawServer {
   connections = 0;
-  /** Settles when a connection was closed from the other side. */
+  /** Resolves when a connection has ended. */
   readonly closed: Promise<void>;
   readonly #listener: Deno.TcpListener;
   readonly #serving: Promise<void>;
@@ -82,7 +82,7 @@ export class RawHost {
           await connection.read(new Uint8Array(4096));
           await connection.write(new TextEncoder().encode(text));
           if (!end) { while (await connection.read(new Uint8Array(4096)) !== null); }
-        } catch { /* the other side has gone */ }
+        } catch { /* The client has disconnected. */ }
         connection.close();
         resolve();
       }

@@ -7,34 +7,35 @@ import { getPinned, portOf } from "./pinned_request.ts";
 
 export interface PublicImageFetcherOptions {
   policy: AddressPolicy;
-  /** The most bytes of one image. */
+  /** The maximum size of an image, in bytes. */
   maxBytes: number;
-  /** The most bytes of all images together that are being fetched. */
+  /** The maximum size of all images that are being fetched, together, in bytes. */
   maxPendingBytes: number;
-  /** How long it may take from the first name to the last byte, redirects included, in milliseconds. */
+  /** How long a fetch may take, from the first name lookup to the last byte, with redirects, in milliseconds. */
   timeoutMs: number;
-  /** Who is asked for the addresses of names. Default: whom the system asks. */
+  /** The DNS server to use. Default: the system's. */
   nameServer?: Deno.ResolveDnsOptions["nameServer"];
-  /** Authorities trusted in the place of the usual ones, in PEM. */
+  /** Certificate authorities to trust instead of the default ones, in PEM. */
   certificateAuthorities?: string[];
 }
 
 const MAX_REDIRECTS = 3;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 
-/** In characters; what a server should understand at least (RFC 9110, section 4.1). */
+/** In characters: the minimum that servers should support (RFC 9110, section 4.1). */
 const MAX_URL_LENGTH = 8000;
 
-/** When to come again where too much is under way, in seconds. */
+/** When to retry after 503 `too_much_pending`, in seconds. */
 const RETRY_AFTER_SECONDS = 5;
 
-/** Nothing of who asks: no credentials, no cookies, no referrer. */
+/** Nothing about the client: no credentials, no cookies, no referrer. */
 const HEADERS = { "Accept": "image/*", "Accept-Encoding": "identity", "User-Agent": "Cutcache" };
 
 /**
- * Fetches images over HTTP from hosts that the policy allows. A name's addresses are asked for once for each request, all
- * of them must be allowed, and the connection goes to one of those that were checked: what the name means a moment later
- * does not matter. Messages do not say to what a name resolves.
+ * Fetches images over HTTP from servers that the policy permits, which are public unless the operator permits more. A name
+ * is resolved once per HTTP request, all of its addresses must be permitted, and the connection goes to one of these
+ * addresses: if the name resolves differently a moment later (DNS rebinding), that has no effect. Error messages do not
+ * reveal to which address a name resolves.
  */
 export class PublicImageFetcher implements ImageFetcher {
   readonly #options: PublicImageFetcherOptions;
@@ -44,7 +45,7 @@ export class PublicImageFetcher implements ImageFetcher {
     this.#options = options;
   }
 
-  /** Received bytes of the images that are being fetched. */
+  /** The bytes received so far of the images that are being fetched. */
   get pendingBytes(): number {
     return this.#pendingBytes;
   }
@@ -52,20 +53,20 @@ export class PublicImageFetcher implements ImageFetcher {
   /**
    * @throws {HttpError} 422 `invalid_image_url`, 403 `image_url_refused`, 413 `image_url_too_large`, 502
    *   `image_url_failed`, 503 `too_much_pending`, 504 `image_url_timeout`.
-   * @throws {DOMException} `AbortError` where `signal` said so.
+   * @throws {DOMException} `AbortError` if `signal` was aborted.
    */
   async fetch(url: string, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
     const first = parseUrl(url);
     const { timeoutMs } = this.#options;
     const deadline = new AbortController();
     const timer = setTimeout(() => deadline.abort(), timeoutMs);
-    const either = signal === undefined ? deadline.signal : AbortSignal.any([deadline.signal, signal]);
+    const combined = signal === undefined ? deadline.signal : AbortSignal.any([deadline.signal, signal]);
     try {
-      return await this.#follow(first, either);
+      return await this.#follow(first, combined);
     } catch (error) {
-      if (signal?.aborted) throw new DOMException("the request was given up", "AbortError");
+      if (signal?.aborted) throw new DOMException("the request was cancelled", "AbortError");
       if (deadline.signal.aborted) {
-        throw new HttpError(504, "image_url_timeout", `the image did not come within ${timeoutMs} ms`);
+        throw new HttpError(504, "image_url_timeout", `the image did not arrive within ${timeoutMs} ms`);
       }
       throw error;
     } finally {
@@ -82,11 +83,11 @@ export class PublicImageFetcher implements ImageFetcher {
         if (!REDIRECTS.has(statusCode!) || location === undefined) return await this.#read(response, signal);
         url = parseRedirect(location, url);
       } finally {
-        // Closes the connection, wherever reading has stopped.
+        // Closes the connection, even if the body was not read to its end.
         response.destroy();
       }
     }
-    throw failed(`the image's host redirects more than ${MAX_REDIRECTS} times`);
+    throw failed(`the image server redirects more than ${MAX_REDIRECTS} times`);
   }
 
   async #request(url: URL, signal: AbortSignal): Promise<IncomingMessage> {
@@ -95,14 +96,17 @@ export class PublicImageFetcher implements ImageFetcher {
       try {
         return await getPinned(url, { address, headers: HEADERS, signal, certificateAuthorities });
       } catch {
-        // Its cause is not told: it would say which ports of a host are open.
+        // The cause stays private: it would reveal which ports of a server are open.
         signal.throwIfAborted();
       }
     }
-    throw failed("the image's host cannot be connected to, or does not answer in HTTP");
+    throw failed("cannot connect to the image server, or it does not speak HTTP");
   }
 
-  /** Never empty. */
+  /**
+   * All addresses of the URL's host, at least one.
+   * @throws {HttpError} 403 `image_url_refused` if any of them is not permitted; 502 `image_url_failed`.
+   */
   async #permittedAddresses(url: URL, signal: AbortSignal): Promise<string[]> {
     const literal = literalAddress(url);
     const addresses = literal === undefined ? await this.#resolve(url.hostname, signal) : [literal];
@@ -111,13 +115,13 @@ export class PublicImageFetcher implements ImageFetcher {
       const permitted = this.#options.policy.permitted(address, port);
       if (permitted !== undefined) return permitted;
       throw refused(
-        "the image's address leads to a host or a port that this server does not connect to: it must be on the public " +
-          "Internet with all of its addresses, at port 80 or 443",
+        "the image URL leads to an address or a port that this server does not connect to: all addresses of the image " +
+          "server must be on the public Internet, and its port 80 or 443",
       );
     });
   }
 
-  /** IPv4 first: where there is no IPv6, that is seen at once; the other way round it may take the whole time. */
+  /** IPv4 first, because connecting over IPv6 from a network without it can use up the timeout. */
   async #resolve(name: string, signal: AbortSignal): Promise<string[]> {
     const { nameServer } = this.#options;
     try {
@@ -134,14 +138,14 @@ export class PublicImageFetcher implements ImageFetcher {
     } catch {
       signal.throwIfAborted();
     }
-    throw failed("the name of the image's host cannot be resolved");
+    throw failed("the name of the image server cannot be resolved");
   }
 
   async #read(response: IncomingMessage, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
     const { statusCode, headers } = response;
-    if (statusCode! < 200 || statusCode! > 299) throw failed(`the image's host answers with status ${statusCode}`);
+    if (statusCode! < 200 || statusCode! > 299) throw failed(`the image server responded with status ${statusCode}`);
     const encoding = headers["content-encoding"] ?? "identity";
-    if (encoding !== "identity") throw failed("the image's host sends it compressed, though that was not asked for");
+    if (encoding !== "identity") throw failed("the image server sent the image compressed, which was not requested");
     const declared = Number(headers["content-length"] ?? NaN);
     if (declared > this.#options.maxBytes) throw this.#tooLarge();
 
@@ -156,14 +160,14 @@ export class PublicImageFetcher implements ImageFetcher {
       });
     } catch (error) {
       if (error instanceof HttpError) throw error;
-      throw failed("the image's host broke off before its end");
+      throw failed("the image server closed the connection before the end of the image");
     } finally {
       this.#pendingBytes -= counted;
     }
-    // A body without a declared length ends when the connection does, and giving it up looks like its end.
+    // A body without a declared length ends with the connection, so an aborted one looks complete.
     signal.throwIfAborted();
-    if (body.length === 0) throw failed("the image's host sends nothing");
-    if (body.length < declared) throw failed("the image's host broke off before its end");
+    if (body.length === 0) throw failed("the image server sent nothing");
+    if (body.length < declared) throw failed("the image server closed the connection before the end of the image");
     return body;
   }
 
@@ -172,31 +176,33 @@ export class PublicImageFetcher implements ImageFetcher {
     return new HttpError(
       413,
       "image_url_too_large",
-      `the image is larger than ${maxBytes} bytes, the most that is taken`,
+      `the image is larger than the limit of ${maxBytes} bytes`,
     );
   }
 }
 
 function parseUrl(text: string): URL {
-  const wrong = wrongWith(text, URL.parse(text));
-  if (wrong === undefined) return new URL(text);
-  throw new HttpError(422, "invalid_image_url", `the image's address ${wrong}`);
+  const url = URL.parse(text);
+  const problem = problemWith(text, url);
+  if (problem === undefined) return url!;
+  throw new HttpError(422, "invalid_image_url", `the image URL ${problem}`);
 }
 
-/** A redirect may leave http for https, but not the other way: who asked for https would be answered over http. */
+/** Refuses redirects from https to http, which would answer a request for https without encryption. */
 function parseRedirect(location: string, from: URL): URL {
   const url = URL.parse(location, from);
-  const wrong = wrongWith(location, url) ??
-    (from.protocol === "https:" && url!.protocol === "http:" ? "leaves https for http" : undefined);
-  if (wrong === undefined) return url!;
-  throw refused(`the image's host redirects to an address that ${wrong}`);
+  const problem = problemWith(location, url) ??
+    (from.protocol === "https:" && url!.protocol === "http:" ? "changes https to http" : undefined);
+  if (problem === undefined) return url!;
+  throw refused(`the image server redirects to a URL that ${problem}`);
 }
 
-function wrongWith(text: string, url: URL | null): string | undefined {
+/** Completes a sentence that begins with "the URL". Never undefined if `url` is null. */
+function problemWith(text: string, url: URL | null): string | undefined {
   if (text.length > MAX_URL_LENGTH) return `has more than ${MAX_URL_LENGTH} characters`;
-  if (url === null) return "is no URL; send one such as https://example.com/photo.jpg";
-  if (url.protocol !== "http:" && url.protocol !== "https:") return "is not one of http or https";
-  if (url.username !== "" || url.password !== "") return "has a user name or password in it; none is sent on";
+  if (url === null) return "is invalid; send one such as https://example.com/photo.jpg";
+  if (url.protocol !== "http:" && url.protocol !== "https:") return "is neither http nor https";
+  if (url.username !== "" || url.password !== "") return "has a user name or password, which are not allowed";
 }
 
 function failed(message: string): HttpError {
@@ -208,7 +214,7 @@ function refused(message: string): HttpError {
 }
 
 function tooMuchPending(): HttpError {
-  return new HttpError(503, "too_much_pending", "too many bytes of other images are being fetched", {
+  return new HttpError(503, "too_much_pending", "too many images are being fetched", {
     "Retry-After": `${RETRY_AFTER_SECONDS}`,
   });
 }

@@ -1,0 +1,42 @@
+import { loadModel, type Model } from "./manifest.ts";
+
+/** The models that every server has, and their paths in `static/`, without `.onnx`. */
+const SHIPPED_MODELS = new Map([
+  ["u2netp", "model"],
+  ["u2netp-fast", "models/u2netp-fast"],
+  ["u2netp-rank32", "models/u2netp-rank32"],
+]);
+
+export interface ModelSelection {
+  /** The name of the default model, unless `modelPath` and `manifestPath` give its files. */
+  readonly model: string;
+  readonly modelPath?: string;
+  readonly manifestPath?: string;
+  /** The names of further models to load at the start. */
+  readonly more: readonly string[];
+}
+
+export interface LoadedModels {
+  /** For the start; the first is the default. */
+  readonly models: [Model, ...Model[]];
+  /** The other models that ship, for when a request names them. */
+  readonly onDemand: Model[];
+}
+
+/**
+ * Reads the selected models, and those that ship, from `static/`.
+ * @throws {Error} if a file is missing or does not match its manifest.
+ */
+export async function loadModels(selection: ModelSelection, staticFolder: URL): Promise<LoadedModels> {
+  const { model, modelPath, manifestPath, more } = selection;
+  const loadByName = (name: string) => {
+    const path = SHIPPED_MODELS.get(name) ?? `models/${name}`;
+    return loadModel(new URL(`${path}.onnx`, staticFolder), new URL(`${path}.json`, staticFolder));
+  };
+  const first = await (modelPath && manifestPath ? loadModel(modelPath, manifestPath) : loadByName(model));
+  const selected = new Set([first.manifest.name, ...more]);
+  const others = [...selected].slice(1);
+  const unselected = [...SHIPPED_MODELS.keys()].filter((name) => !selected.has(name));
+  const [loaded, onDemand] = await Promise.all([others, unselected].map((names) => Promise.all(names.map(loadByName))));
+  return { models: [first, ...loaded], onDemand };
+}

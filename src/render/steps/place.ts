@@ -1,0 +1,36 @@
+import type { Pixels } from "../../base/pixels.ts";
+import { cropTo, resizeTo, visibleBox } from "../geometry.ts";
+import type { RenderContext } from "./step.ts";
+
+/**
+ * Options `scale` and `position`: moves the subject on a canvas of the image's size. `scale` is the share of the canvas
+ * that the subject's width or height takes up, whichever reaches it first.
+ */
+export function place(cutout: Pixels, { options: { scale, position } }: RenderContext): Pixels {
+  if (scale === undefined && position === undefined) return cutout;
+  const box = visibleBox(cutout);
+  if (box === undefined) return cutout;
+  const factor = scale === undefined ? 1 : scale * Math.min(cutout.width / box.width, cutout.height / box.height);
+  const subject = resizeTo(cropTo(cutout, box), {
+    width: Math.max(1, Math.min(cutout.width, Math.round(box.width * factor))),
+    height: Math.max(1, Math.min(cutout.height, Math.round(box.height * factor))),
+  });
+  const room = { x: cutout.width - subject.width, y: cutout.height - subject.height };
+  const { x, y } = position === "original"
+    ? {
+      x: clamp(box.left + (box.width - subject.width) / 2, room.x),
+      y: clamp(box.top + (box.height - subject.height) / 2, room.y),
+    }
+    : { x: room.x * (position?.x ?? 0.5), y: room.y * (position?.y ?? 0.5) };
+  const [left, top] = [Math.round(x), Math.round(y)];
+  const data = new Uint8Array(cutout.width * cutout.height * 4);
+  for (let row = 0; row < subject.height; row++) {
+    const from = row * subject.width * 4;
+    data.set(subject.data.subarray(from, from + subject.width * 4), ((top + row) * cutout.width + left) * 4);
+  }
+  return { data, width: cutout.width, height: cutout.height };
+}
+
+function clamp(value: number, max: number): number {
+  return Math.min(max, Math.max(0, value));
+}

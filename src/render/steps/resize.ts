@@ -1,0 +1,34 @@
+import { ImageError } from "../../base/errors.ts";
+import type { Size } from "../../base/layout.ts";
+import type { Pixels } from "../../base/pixels.ts";
+import { resizeTo } from "../geometry.ts";
+import type { Bounds } from "../options.ts";
+import type { RenderContext } from "./step.ts";
+
+/**
+ * Options `size` and `upscale`: fits the cutout into a size.
+ * @throws {ImageError} `image_too_large`, before the result is made.
+ */
+export function resize(cutout: Pixels, { options, maxPixels }: RenderContext): Pixels {
+  if (options.size === undefined) return cutout;
+  const size = fit(cutout, options.size, options.upscale);
+  if (size.width * size.height > maxPixels) {
+    throw new ImageError(
+      "image_too_large",
+      `the result would have ${size.width}×${size.height} = ${size.width * size.height} pixels; at most ${maxPixels} ` +
+        "are allowed: choose a smaller size",
+    );
+  }
+  return resizeTo(cutout, size);
+}
+
+/** The largest size with the same proportions within the bounds; not larger than `size` itself unless `upscale` is set. */
+export function fit({ width, height }: Size, bounds: Bounds, upscale: boolean): Size {
+  const scale = "pixels" in bounds
+    ? Math.sqrt(bounds.pixels / (width * height))
+    : Math.min((bounds.width ?? Infinity) / width, (bounds.height ?? Infinity) / height);
+  if (scale >= 1 && !upscale) return { width, height };
+  // Rounded down: a result of 0.25 megapixels must not have 250,001 pixels.
+  const round = "pixels" in bounds ? Math.floor : Math.round;
+  return { width: Math.max(1, round(width * scale)), height: Math.max(1, round(height * scale)) };
+}

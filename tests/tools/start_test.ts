@@ -1,0 +1,106 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import denoJson from "../../deno.json" with { type: "json" };
+import { settings } from "../../src/config.ts";
+import { startCommand } from "../../tools/start.ts";
+import { fixture } from "../support/images.ts";
+import { descendants } from "../support/processes.ts";
+import { TestServer } from "../support/server.ts";
+
+/** The permission flags of a start with these variables. */
+function permissions(variables: Record<string, string>, native = false): string[] {
+  const { args } = startCommand({ native, environment: (name) => variables[name] });
+  return args.filter((arg) => /^(-P|--allow|-A)/.test(arg));
+}
+
+Deno.test("start › the server may read its code, its models and its cache, and write its cache", () => {
+  const { CACHE_DIR } = settings.parse({});
+  const byDefault = ["-P=start", `--allow-read=src,static,${CACHE_DIR}`, `--allow-write=${CACHE_DIR}`];
+  assert.deepEqual(permissions({}), byDefault);
+  assert.deepEqual(permissions({ CACHE_DIR: "", MODEL_PATH: "", MODEL_MANIFEST: "" }), byDefault);
+  const variables = { CACHE_DIR: "/a cache", MODEL_PATH: "/my models/m.onnx", MODEL_MANIFEST: "/my models/m.json" };
+  assert.deepEqual(permissions(variables), [
+    "-P=start",
+    "--allow-read=src,static,/a cache,/my models/m.onnx,/my models/m.json",
+    "--allow-write=/a cache",
+  ]);
+  assert.deepEqual(permissions(variables, true), [
+    "-P=start",
+    "--allow-read",
+    "--allow-env",
+    "--allow-sys",
+    "--allow-ffi",
+    "--allow-write=/a cache",
+  ]);
+});
+
+Deno.test("start › the set of permissions in deno.json allows no writing, no programs and no add-ons", () => {
+  assert.deepEqual(Object.keys(denoJson.permissions.start).sort(), ["env", "net", "read"]);
+});
+
+Deno.test("start › a model and a cache folder with spaces in their paths work", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "cutcache test " });
+  try {
+    const model = { MODEL_PATH: join(folder, "a model.onnx"), MODEL_MANIFEST: join(folder, "a model.json") };
+    await Deno.copyFile("static/models/u2netp-fast.onnx", model.MODEL_PATH);
+    await Deno.copyFile("static/models/u2netp-fast.json", model.MODEL_MANIFEST);
+    const cacheDir = join(folder, "a cache", "within another");
+    await using server = await TestServer.start({ ...model, CACHE_DIR: cacheDir });
+    await server.cutout("chelsea.jpg", fixture("chelsea.jpg"));
+    assert.equal((await (await server.fetch("/metadata")).json()).name, "u2netp-fast");
+    await server.settled();
+    assert.ok((await Deno.stat(join(cacheDir, "cutcache.sqlite"))).size > 0);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("start › a path with a comma is refused: as a permission it would be two paths", async () => {
+  for (const name of ["CACHE_DIR", "MODEL_PATH", "MODEL_MANIFEST"]) {
+    assert.throws(() => permissions({ [name]: "/tmp,/etc" }), new RegExp(`${name}="/tmp,/etc".*comma`));
+  }
+  await assert.rejects(TestServer.start({ CACHE_DIR: "/tmp,/etc" }), /cannot start: CACHE_DIR.*comma/);
+});
+
+Deno.test("start › the exit code is the server's", async () => {
+  const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["task", "--quiet", "start"],
+    env: { PORT: "no port" },
+    stdin: "null",
+  }).output();
+  assert.equal(code, 1);
+  assert.match(new TextDecoder().decode(stderr), /PORT="no port"/);
+});
+
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  Deno.test(`start › ${signal} to the task reaches the server, and no process is left`, async () => {
+    await using server = await TestServer.quick();
+    const processes = descendants(server.pid);
+    assert.ok(processes.some(({ command }) => command.includes("src/main.ts")));
+    const { code } = await server.stop(signal);
+    // The server does not handle SIGHUP, which therefore ends it.
+    assert.equal(code, signal === "SIGHUP" ? 129 : 0);
+    assert.equal(server.logs.at(-1)!.message === "stopped", signal !== "SIGHUP");
+    assert.deepEqual(processes.filter(({ pid }) => isRunning(pid)), []);
+  });
+}
+
+Deno.test("start › Ctrl+C, which all processes of the start get, does not stop the server before it has drained", async () => {
+  // A group of its own, as a shell makes one for each command.
+  const command = ["setsid", Deno.execPath(), "task", "--quiet", "start"];
+  await using server = await TestServer.quick({}, { command, checked: false });
+  const cutout = server.cutout("chelsea.jpg", fixture("chelsea.jpg"));
+  await server.logged(({ message }) => message.startsWith("START POST"));
+  Deno.kill(-server.pid, "SIGINT");
+  await cutout;
+  assert.equal((await server.stop()).code, 0);
+  assert.equal(server.logs.at(-1)!.message, "stopped");
+});
+
+function isRunning(pid: number): boolean {
+  try {
+    return !/^State:\s+Z/m.test(Deno.readTextFileSync(`/proc/${pid}/status`));
+  } catch {
+    return false;
+  }
+}

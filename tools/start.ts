@@ -1,0 +1,87 @@
+/**
+ * Starts the server: `deno task start`, or `deno task start:native` with `--native`.
+ *
+ * This is a program and not a shell command for two reasons. V8's flags and malloc's settings must be set before the
+ * process starts, and `src/memory_tuning.ts` is the one place that lists them. And the server may only read and write the
+ * folder and the files that CACHE_DIR, MODEL_PATH and MODEL_MANIFEST name, which may have spaces in their paths. Its
+ * permissions are fixed before it reads its settings, so this program has to read these three itself.
+ */
+import { MALLOC_OPTIONS, V8_FLAGS } from "../src/memory_tuning.ts";
+
+/** As in `src/config.ts`, which is too slow to load here; a test compares the two. */
+const DEFAULT_CACHE_DIR = ".cutcache";
+
+/** Signals that end a process unless it handles them. All go to the server, which decides. */
+const FORWARDED_SIGNALS = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2"] as const;
+
+export interface StartOptions {
+  /** With ONNX Runtime's native build, an add-on. */
+  native: boolean;
+  /** Reads an environment variable. An empty one counts as not set. */
+  environment: (name: string) => string | undefined;
+}
+
+/**
+ * The arguments for `deno`, and the variables to add to its environment.
+ * @throws {Error} if a path cannot be given as a permission.
+ */
+export function startCommand({ native, environment }: StartOptions): { args: string[]; env: Record<string, string> } {
+  const path = (name: string) => environment(name) || undefined;
+  const cacheDir = { CACHE_DIR: path("CACHE_DIR") ?? DEFAULT_CACHE_DIR };
+  const modelFiles = { MODEL_PATH: path("MODEL_PATH"), MODEL_MANIFEST: path("MODEL_MANIFEST") };
+  const permissions = native
+    // Loading the add-on takes all of these. The workers that decode images have no permissions here either.
+    ? ["--allow-read", "--allow-env", "--allow-sys", "--allow-ffi"]
+    : [`--allow-read=src,static,${pathList({ ...cacheDir, ...modelFiles })}`];
+  return {
+    args: [
+      "run",
+      "--frozen",
+      ...(native ? ["--lock=deno.native.lock"] : []),
+      `--v8-flags=${V8_FLAGS.join(",")}`,
+      "-P=start",
+      ...permissions,
+      `--allow-write=${pathList(cacheDir)}`,
+      "src/main.ts",
+    ],
+    env: {
+      ...Object.fromEntries(MALLOC_OPTIONS.map(({ name, value }) => [name, `${value}`])),
+      ...(native && { INFERENCE_BACKEND: "native" }),
+    },
+  };
+}
+
+/**
+ * The paths that are set, as the value of a permission flag. Deno splits it at commas, and 2.9.6 has no way to write a
+ * comma within a path: it refuses a doubled one. A path with a comma would permit two other paths.
+ */
+function pathList(settings: Record<string, string | undefined>): string {
+  for (const [name, path] of Object.entries(settings)) {
+    if (path?.includes(",")) throw new Error(`${name}=${JSON.stringify(path)}: Deno cannot permit a path with a comma`);
+  }
+  return Object.values(settings).filter((path) => path !== undefined).join(",");
+}
+
+/** Runs the server, and resolves to its exit code when it ends. */
+async function start(): Promise<number> {
+  const native = Deno.args.includes("--native");
+  const { args, env } = startCommand({ native, environment: (name) => Deno.env.get(name) });
+  const server = new Deno.Command(Deno.execPath(), { args, env }).spawn();
+  for (const signal of FORWARDED_SIGNALS) {
+    Deno.addSignalListener(signal, () => {
+      try {
+        server.kill(signal);
+      } catch { /* it has ended */ }
+    });
+  }
+  return (await server.status).code;
+}
+
+if (import.meta.main) {
+  try {
+    Deno.exit(await start());
+  } catch (error) {
+    console.error(`Cutcache cannot start: ${error instanceof Error ? error.message : error}`);
+    Deno.exit(1);
+  }
+}
