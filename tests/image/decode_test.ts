@@ -78,6 +78,57 @@ Deno.test("decode › an image over the limit is refused from its header, before
   await assert.rejects(() => decode(header, { maxPixels: 60_000 }), rejectsWith("invalid_image", /damaged/));
 });
 
+Deno.test("decode › an image that does not fit into the memory is refused, and told how many pixels do", async () => {
+  const png = await paintImage(300, 200, () => RED);
+  await assert.rejects(
+    () => decode(png, { maxPixels: 60_000, memory: 1_000_000 }),
+    rejectsWith(
+      "image_too_large",
+      /at most 50000 are allowed: PNG images of more do not fit into this server's memory/,
+    ),
+  );
+  assert.equal((await decode(png, { maxPixels: 60_000, memory: 1_200_000 })).width, 300);
+});
+
+Deno.test("decode › formats and variants that are not decoded are named", async () => {
+  const head = (...bytes: (number | string)[]) =>
+    Uint8Array.from(bytes.flatMap((part) => typeof part === "string" ? [...new TextEncoder().encode(part)] : [part]));
+  const psd = head("8BPS", 0, 1, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 9, 0, 0, 0, 9, 0, 8, 0, 3);
+  const xcode = head(
+    0x89,
+    "PNG\r\n",
+    0x1a,
+    "\n",
+    0,
+    0,
+    0,
+    4,
+    "CgBI",
+    0x50,
+    0,
+    0x20,
+    2,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    13,
+    "IHDR",
+  );
+  const icon = head(0, 0, 1, 0, 1, 0, 16, 16, 0, 0, 1, 0, 32, 0, 0, 0, 0, 0, 22, 0, 0, 0);
+  for (const [bytes, name] of [[psd, /PSD .* JPEG, PNG/], [xcode, /CgBI.* ordinary PNG/], [icon, /ICO/]] as const) {
+    await assert.rejects(() => decode(bytes, limits), rejectsWith("unsupported_format", name));
+  }
+});
+
+Deno.test("decode › fully transparent pixels have no colours, translucent ones keep theirs", async () => {
+  const png = await paintImage(2, 1, (x) => x === 0 ? [250, 10, 10, 0] : [250, 10, 10, 1]);
+  assert.deepEqual([...(await decode(png, limits)).data], [128, 128, 128, 0, 250, 10, 10, 1]);
+});
+
 Deno.test("decode › bytes that are not an image are invalid", async () => {
   for (const bytes of [new Uint8Array(), new Uint8Array(3), new TextEncoder().encode("Hello, I am a text.")]) {
     await assert.rejects(() => decode(bytes, limits), rejectsWith("invalid_image", /not an image.* JPEG, PNG/));

@@ -35,7 +35,8 @@ Deno.test("start › the server may read its code, its models and its cache, and
 });
 
 Deno.test("start › the set of permissions in deno.json allows no writing, no programs and no add-ons", () => {
-  assert.deepEqual(Object.keys(denoJson.permissions.start).sort(), ["env", "net", "read"]);
+  assert.deepEqual(Object.keys(denoJson.permissions.start).sort(), ["env", "net", "read", "sys"]);
+  assert.deepEqual(denoJson.permissions.start.sys, ["systemMemoryInfo"]);
 });
 
 Deno.test("start › a model and a cache folder with spaces in their paths work", async () => {
