@@ -11,6 +11,8 @@ export interface Pixels extends Size {
   readonly data: Uint8Array<ArrayBuffer>;
   /** The resolution that the file declares, for the files made of it. */
   readonly density?: Density;
+  /** The size of the image in its file, if it was decoded at a smaller one. */
+  readonly fullSize?: Size;
 }
 
 /** How much of each pixel belongs to the subject. `data`: height×width, 0 (background) to 255 (subject). */

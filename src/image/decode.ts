@@ -51,9 +51,14 @@ const SEND_SUPPORTED = `send one of ${SUPPORTED_FORMATS.join(", ")}`;
 /**
  * Decodes an image by its content, whatever its name, turns it upright and converts it to sRGB. Of an animation it is the
  * first frame.
+ * @param enough the size that suffices for an image of a size, both upright; a JPEG may then be decoded at less than its own.
  * @throws {ImageError} `invalid_image`, `unsupported_format`, or, before a pixel is decoded, `image_too_large`.
  */
-export async function decode(bytes: Bytes, limits: DecodeLimits): Promise<Pixels> {
+export async function decode(
+  bytes: Bytes,
+  limits: DecodeLimits,
+  enough?: (size: Size) => Size | undefined,
+): Promise<Pixels> {
   const format: Format = FORMATS[identify(bytes)];
   const checkSize = (size: Size) => {
     if (!(size.width > 0 && size.height > 0)) throw new ImageError("invalid_image", "the image has no pixels");
@@ -61,14 +66,14 @@ export async function decode(bytes: Bytes, limits: DecodeLimits): Promise<Pixels
   };
   let image: DecodedFile;
   try {
-    image = await format.decode(bytes, checkSize);
+    image = await format.decode(bytes, checkSize, isRoomy(limits) ? enough : undefined);
   } catch (error) {
     if (error instanceof ImageError) throw error;
     // WebAssembly throws numbers and objects that say nothing.
     const reason = error instanceof Error ? `: ${error.message.slice(0, 200)}` : "";
     throw new ImageError("invalid_image", `the image is damaged${reason}`, { cause: error });
   }
-  const { width, height, data, opaque = false, colour, orientation = 1, density } = image;
+  const { width, height, data, opaque = false, colour, orientation = 1, density, fullSize } = image;
   // A file may say one size in its header and hold another.
   refuseOversize(image, limits, format);
   if (!(width > 0 && height > 0) || data.length !== width * height * 4) {
@@ -78,7 +83,13 @@ export async function decode(bytes: Bytes, limits: DecodeLimits): Promise<Pixels
   if (!opaque) neutralise(image);
   // The decoder's memory, before there is another copy of the pixels.
   await collectNow(data.length);
-  return { ...upright({ data, width, height }, orientation), density };
+  const turned = fullSize && orientation > 4 ? { width: fullSize.height, height: fullSize.width } : fullSize;
+  return { ...upright({ data, width, height }, orientation), density, fullSize: turned };
+}
+
+/** Whether there is room for ImageMagick, so that JPEG images of the usual size still fit beside it. */
+function isRoomy({ memory = Infinity }: DecodeLimits): boolean {
+  return memory > 10 * MAGICK_BYTES;
 }
 
 /**

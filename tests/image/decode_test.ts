@@ -159,3 +159,25 @@ Deno.test("decode › the fixtures' photographs have their known sizes", async (
     assert.deepEqual([width, height], size);
   }
 });
+
+Deno.test("decode › a JPEG of which less is enough is decoded at a half, a quarter or an eighth, and tells its full size", async () => {
+  const jpeg = withOrientation(await paintImage(640, 400, quadrants(640, 400), "image/jpeg"), 6);
+  const seen: unknown[] = [];
+  const image = await decode(jpeg, limits, (size) => {
+    seen.push({ ...size });
+    return { width: 90, height: 150 };
+  });
+  assert.deepEqual([image.width, image.height, image.fullSize], [100, 160, { width: 400, height: 640 }]);
+  // The full size is asked about upright.
+  assert.ok(seen.length > 0);
+  assert.deepEqual([(seen[0] as { width: number }).width, (seen[0] as { height: number }).height], [400, 640]);
+  const corner = image.data.subarray((4 * 100 + 90) * 4, (4 * 100 + 90) * 4 + 3);
+  RED.forEach((value, i) => assert.ok(Math.abs(corner[i] - value) <= 8, `${corner}`));
+});
+
+Deno.test("decode › where there is little memory, and in other formats, less is not decoded", async () => {
+  const enough = () => ({ width: 10, height: 10 });
+  const jpeg = await paintImage(320, 200, () => RED, "image/jpeg");
+  assert.equal((await decode(jpeg, { ...limits, memory: 400_000_000 }, enough)).width, 320);
+  assert.equal((await decode(await paintImage(320, 200, () => RED), limits, enough)).width, 320);
+});

@@ -15,8 +15,15 @@ export interface DecodedFile extends Pixels {
   readonly colour?: ColourTag;
 }
 
-/** Decodes the first picture of a file. It calls `checkSize` with the size in the header before it decodes a pixel. */
-export type Decoder = (bytes: Bytes, checkSize: (size: Size) => void) => Promise<DecodedFile>;
+/**
+ * Decodes the first picture of a file. It calls `checkSize` with the size in the header before it decodes a pixel.
+ * @param enough the size that suffices for a picture of a size, for decoders that can do with less work.
+ */
+export type Decoder = (
+  bytes: Bytes,
+  checkSize: (size: Size) => void,
+  enough?: (size: Size) => Size | undefined,
+) => Promise<DecodedFile>;
 
 /** The shape of ImageData, and of most decoders' results. */
 export interface RawImage extends Size {

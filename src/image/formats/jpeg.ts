@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import mozjpegDecoder from "@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm" with { type: "bytes" };
 import decodeMozjpeg, { init } from "@jsquash/jpeg/decode.js";
+import type { Size } from "../../base/layout.ts";
 import type { Density, Pixels } from "../../base/pixels.ts";
 import { MAX_PROFILE_BYTES } from "../colour/tag.ts";
 import { readExif, toDensity } from "./exif.ts";
@@ -34,10 +35,10 @@ const mozjpeg = wasmCodec({
 const magickJpeg = magickDecoder("JPEG");
 
 /** @throws {Error} if the file is damaged, or ends before its last row. */
-export const decodeJpeg: Decoder = async (bytes, checkSize) => {
+export const decodeJpeg: Decoder = async (bytes, checkSize, enough) => {
   const header = readHeader(bytes);
   checkSize(header);
-  const { components, precision, colour, orientation, density, scansMissing } = header;
+  const { width, height, components, precision, colour, orientation = 1, density, scansMissing } = header;
   if (scansMissing && header.end === undefined) throw new Error("the file ends before the last of its scans");
   // A file that merely lacks its last marker has all its rows.
   const end = header.end ?? bytes.length;
@@ -46,6 +47,16 @@ export const decodeJpeg: Decoder = async (bytes, checkSize) => {
   if (components === 4 || precision !== 8) {
     const picture = await magickJpeg(file, checkSize);
     return { ...picture, colour: components === 4 ? undefined : colour, orientation, density };
+  }
+  // The file may hold the picture turned by 90 degrees.
+  const turn = (size: Size): Size => orientation > 4 ? { width: size.height, height: size.width } : size;
+  const upright = enough?.(turn(header));
+  if (upright !== undefined) {
+    // If it is damaged, the other decoder says what is missing.
+    const picture = await magickJpeg(file, checkSize, () => turn(upright)).catch(() => undefined);
+    if (picture !== undefined) {
+      return { ...picture, opaque: true, colour, orientation, density, fullSize: { width, height } };
+    }
   }
   warnings = [];
   const image = asPixels(await mozjpeg(exactBuffer(file)));

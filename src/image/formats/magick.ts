@@ -63,9 +63,9 @@ async function withMagick<T>(use: (magick: Magick) => T): Promise<T> {
 
 /** Decodes the first picture of a file in one of ImageMagick's formats. */
 export function magickDecoder(format: MagickFormat): Decoder {
-  return async (bytes, checkSize) => {
+  return async (bytes, checkSize, enough) => {
     try {
-      return await withMagick((magick) => decode(magick, format, bytes, checkSize));
+      return await withMagick((magick) => decode(magick, format, bytes, checkSize, enough));
     } catch (error) {
       throw magick !== undefined && error instanceof magick.MagickError ? explained(format, error) : error;
     }
@@ -92,9 +92,14 @@ function decode(
   format: MagickFormat,
   bytes: Bytes,
   checkSize: (size: Size) => void,
+  enough: (size: Size) => Size | undefined = () => undefined,
 ): DecodedFile {
   const settings = new magick.MagickReadSettings({ format, frameIndex: 0, frameCount: 1 });
-  checkSize(magick.MagickImageInfo.create(bytes, settings));
+  const header = magick.MagickImageInfo.create(bytes, settings);
+  checkSize(header);
+  const size = enough(header);
+  // libjpeg leaves out what a half, a quarter or an eighth of the size does not show.
+  if (size !== undefined) settings.setDefine("jpeg:size", `${size.width}x${size.height}`);
   const image = magick.MagickImage.create();
   try {
     image.onWarning = ({ error }) => {
