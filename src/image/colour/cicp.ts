@@ -1,4 +1,4 @@
-import { type Chromaticities, type ColourTag } from "./tag.ts";
+import type { Chromaticities, ColourTag } from "./tag.ts";
 import { type ColourModel, decodeSrgb, encodeSrgb, sampled } from "./model.ts";
 import { SRGB, toLinearSrgb } from "./matrix.ts";
 
