@@ -95,8 +95,8 @@ Deno.test("encode › PNG and JPEG keep the resolution, to a hundredth of a dot 
 
 Deno.test("encode › PNG and JPEG say that they are sRGB", async () => {
   const text = (file: Uint8Array) => new TextDecoder("latin1").decode(file);
-  assert.match(text(await encode(await opaque(), { format: "png" })), /^.{8}\0\0\0\x0dIHDR.{17}\0\0\0\x01sRGB\0/s);
-  assert.match(text(await encode(await opaque(), { format: "jpeg" })), /^.{20}\xff\xe2..ICC_PROFILE\0\x01\x01/s);
+  assert.equal(text(await encode(await opaque(), { format: "png" })).indexOf("sRGB"), 37);
+  assert.equal(text(await encode(await opaque(), { format: "jpeg" })).indexOf("ICC_PROFILE"), 24);
 });
 
 Deno.test("encode › a mask is grayscale in every format", async () => {

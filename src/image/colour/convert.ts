@@ -2,7 +2,7 @@ import type { Pixels } from "../../base/pixels.ts";
 import { borrowKernels } from "../kernels.ts";
 import { modelOfCodePoints, modelOfGamma } from "./cicp.ts";
 import { readProfile } from "./icc.ts";
-import { type apply, type Matrix, transpose } from "./matrix.ts";
+import { type Matrix, transpose } from "./matrix.ts";
 import type { ColourModel } from "./model.ts";
 import { type ColourTag, MAX_PROFILE_BYTES } from "./tag.ts";
 

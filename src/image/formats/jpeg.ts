@@ -5,17 +5,7 @@ import type { Size } from "../../base/layout.ts";
 import type { Density, Pixels } from "../../base/pixels.ts";
 import { MAX_PROFILE_BYTES } from "../colour/tag.ts";
 import { readExif, toDensity } from "./exif.ts";
-import {
-  asBuffer,
-  asPixels,
-  type Bytes,
-  type DecodedFile,
-  type Decoder,
-  exactBuffer,
-  type Header,
-  textAt,
-  viewOf,
-} from "./format.ts";
+import { asBuffer, asPixels, type Bytes, type Decoder, exactBuffer, type Header, textAt, viewOf } from "./format.ts";
 import { magickDecoder } from "./magick.ts";
 import { wasmCodec } from "./wasm_codec.ts";
 
