@@ -31,6 +31,7 @@ interface Kernels {
   maxOf(from: number, count: number): number;
   stretch(from: number, to: number, count: number, low: number, range: number): void;
   convertColours(pixels: number, count: number, lights: number, encoded: number, maxStep: number): void;
+  interpolateColours(pixels: number, count: number, nodes: number, side: number, cells: number): void;
   filterRow(row: number, above: number, to: number, length: number, bytesPerPixel: number): void;
 }
 

@@ -1,5 +1,5 @@
 import type { Pixels } from "../../base/pixels.ts";
-import { borrowKernels } from "../kernels.ts";
+import { borrowKernels, type KernelMemory } from "../kernels.ts";
 import { modelOfCodePoints, modelOfGamma } from "./cicp.ts";
 import { readProfile } from "./icc.ts";
 import { type Matrix, transpose } from "./matrix.ts";
@@ -29,10 +29,51 @@ async function convertByProfile(image: Pixels, profile: Uint8Array<ArrayBuffer>)
     const { space, model } = readProfile(profile);
     if (space !== "RGB " && !(space === "GRAY" && isGray(image))) return;
     if (model !== undefined) return convertByModel(image, model);
-    const { convertByTables } = await import("../formats/magick.ts");
     await convertByTables(image, profile);
   } catch {
     // The picture is fine without its profile.
+  }
+}
+
+/** Larger images are converted by a sample of the profile, in pixels: LittleCMS takes 0.1 s for each million. */
+const MAX_EXACT_PIXELS = 2_000_000;
+/** Nodes along each side of the sample: every fifth value. */
+const SIDE = 52;
+const STEP = 255 / (SIDE - 1);
+
+async function convertByTables(image: Pixels, profile: Uint8Array<ArrayBuffer>): Promise<void> {
+  const { convertByLittleCms } = await import("../formats/magick.ts");
+  if (image.width * image.height <= MAX_EXACT_PIXELS) return await convertByLittleCms(image, profile);
+  const nodes = new Uint8Array(SIDE ** 3 * 4);
+  for (let i = 0; i < SIDE ** 3; i++) {
+    const [red, green, blue] = [Math.floor(i / SIDE ** 2), Math.floor(i / SIDE) % SIDE, i % SIDE];
+    nodes.set([red * STEP, green * STEP, blue * STEP, 255], 4 * i);
+  }
+  await convertByLittleCms({ data: nodes, width: SIDE ** 2, height: SIDE }, profile);
+  const cells = Int32Array.from({ length: 256 }, (_, value) => {
+    const below = Math.min(SIDE - 2, Math.floor(value / STEP));
+    return below * 512 + Math.round(256 * (value / STEP - below));
+  });
+  using memory = borrowKernels();
+  const [nodesAt, cellsAt] = [memory.reserve(nodes.length), memory.place(cells)];
+  const pixelsAt = memory.reserve(BLOCK * 4);
+  memory.bytes.set(nodes, nodesAt);
+  inBlocks(image, memory, pixelsAt, (count) => memory.run.interpolateColours(pixelsAt, count, nodesAt, SIDE, cellsAt));
+}
+
+/** Converts the pixels block by block, each by `convert` at `pixelsAt`. */
+function inBlocks(
+  { data, width, height }: Pixels,
+  { bytes }: KernelMemory,
+  pixelsAt: number,
+  convert: (count: number) => void,
+): void {
+  const length = width * height * 4;
+  for (let from = 0; from < length; from += BLOCK * 4) {
+    const block = data.subarray(from, Math.min(length, from + BLOCK * 4));
+    bytes.set(block, pixelsAt);
+    convert(block.length / 4);
+    data.set(bytes.subarray(pixelsAt, pixelsAt + block.length), from);
   }
 }
 
@@ -43,22 +84,20 @@ function isGray({ data }: Pixels): boolean {
   return true;
 }
 
-function convertByModel({ data, width, height }: Pixels, model: ColourModel): void {
+function convertByModel(image: Pixels, model: ColourModel): void {
   const { lights, encoded } = tablesOf(model);
   if (isIdentity(lights, encoded)) return;
   using memory = borrowKernels();
   const lightsAt = memory.place(lights);
   const encodedAt = memory.reserve(encoded.length);
   const pixelsAt = memory.reserve(BLOCK * 4);
-  const { bytes, run } = memory;
-  bytes.set(encoded, encodedAt);
-  const length = width * height * 4;
-  for (let from = 0; from < length; from += BLOCK * 4) {
-    const block = data.subarray(from, Math.min(length, from + BLOCK * 4));
-    bytes.set(block, pixelsAt);
-    run.convertColours(pixelsAt, block.length / 4, lightsAt, encodedAt, LIGHT_STEPS);
-    data.set(bytes.subarray(pixelsAt, pixelsAt + block.length), from);
-  }
+  memory.bytes.set(encoded, encodedAt);
+  inBlocks(
+    image,
+    memory,
+    pixelsAt,
+    (count) => memory.run.convertColours(pixelsAt, count, lightsAt, encodedAt, LIGHT_STEPS),
+  );
 }
 
 interface Tables {

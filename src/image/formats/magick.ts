@@ -7,38 +7,47 @@ import { type Bytes, type DecodedFile, type Decoder, placeOnCanvas } from "./for
 import { toDensity } from "./exif.ts";
 
 /*
- * ImageMagick in WebAssembly: 15 MB of code that only pictures need that nothing else decodes. So it is loaded with the
- * first of them, which takes some 0.15 s and 60 MB.
+ * ImageMagick in WebAssembly, for the formats that no smaller decoder reads correctly. It is 15 MB of code, so it is loaded
+ * with the first file that needs it, which takes about 0.15 s.
  */
 
 type Magick = typeof import("@imagemagick/magick-wasm");
 type MagickImage = import("@imagemagick/magick-wasm").IMagickImage;
 
-/** The formats that it may read. It never looks at the bytes to choose one: some of its formats are programs. */
+/** The formats that it may read. It does not choose one by the bytes, because some of its formats run commands. */
 export type MagickFormat = "AVIF" | "BMP" | "GIF" | "HEIC" | "JPEG" | "JXL" | "TIFF";
 
-/** What it may take, in bytes: four for each pixel of a picture, twice, and what its libraries need. */
+/** The most memory that it may use, in bytes. An image of 50 megapixels needs about 500 MB. */
 const MAX_MEMORY = 1_500_000_000n;
 const MAX_SIDE = 65_535n;
-/** How many pixels are converted by a profile's tables at a time. */
+/** Pixels that a profile's tables convert at a time. LittleCMS prepares the tables again for each band, in some 0.1 s. */
 const BAND = 1_000_000;
 
 let magick: Magick | undefined;
-/** Compiled in some 0.1 s; too large to stay when memory is collected. */
+/** Dropped when garbage is collected: it is large, and compiling it again takes about 0.1 s. */
 let compiled: WeakRef<WebAssembly.Module> | undefined;
 
-/** What it takes from when it is first used, in bytes. */
+/** The memory that it occupies once it has been used, in bytes. */
 export const MAGICK_BYTES = 90_000_000;
 
 export function isMagickLoaded(): boolean {
   return magick !== undefined;
 }
 
+let lastUse: Promise<unknown> = Promise.resolve();
+
+/** Runs `use` with an instance of its own, after earlier uses: the library has one current instance. */
+function withMagick<T>(use: (magick: Magick) => T): Promise<T> {
+  const result = lastUse.then(() => withInstance(use));
+  lastUse = result.catch(() => {});
+  return result;
+}
+
 /**
- * A fresh instance for each picture: the memory of one never shrinks, and a damaged file may leave it in any state. It
- * takes some 10 ms.
+ * Each use has a fresh instance, because the memory of an instance never shrinks and a damaged file may leave it in any
+ * state. That takes about 10 ms.
  */
-async function withMagick<T>(use: (magick: Magick) => T): Promise<T> {
+async function withInstance<T>(use: (magick: Magick) => T): Promise<T> {
   magick ??= await import("@imagemagick/magick-wasm");
   let module = compiled?.deref();
   if (module === undefined) {
@@ -46,7 +55,7 @@ async function withMagick<T>(use: (magick: Magick) => T): Promise<T> {
     module = await WebAssembly.compile(binary);
     compiled = new WeakRef(module);
   }
-  // The library has no call for it, and makes an instance only if there is none.
+  // The library makes an instance only if there is none, and has no function to drop one.
   const holder = magick.ImageMagick as unknown as { _api?: unknown };
   holder._api = undefined;
   await magick.initializeImageMagick(module);
@@ -72,7 +81,7 @@ export function magickDecoder(format: MagickFormat): Decoder {
   };
 }
 
-/** An error in words of the sender's. ImageMagick's own end in the place in its source. */
+/** Turns an error of ImageMagick, which ends with a place in its source, into one for the client. */
 function explained(format: MagickFormat, error: Error): Error {
   const reason = error.message.split(/ ?`| @ /)[0].trim();
   if (/not configured|unsupported (feature|codec)|compression .*not supported|delegate/i.test(reason)) {
@@ -159,7 +168,7 @@ function applyProfile(magick: Magick, image: MagickImage, profile: Bytes): boole
 }
 
 /** Converts colours to sRGB by a profile that has tables, in place. */
-export function convertByTables({ data, width, height }: Pixels, profile: Bytes): Promise<void> {
+export function convertByLittleCms({ data, width, height }: Pixels, profile: Bytes): Promise<void> {
   return withMagick((magick) => {
     const rows = Math.max(1, Math.floor(BAND / width));
     for (let y = 0; y < height; y += rows) {
