@@ -1,4 +1,5 @@
-export { clearHiddenRow, cutOutRow, firstVisible, lastVisible } from "./compose";
+export { clearHiddenRow, cutOutRow, firstVisible, lastVisible, putOnGray } from "./compose";
+export { convertColours, interpolateColours } from "./colour";
 export { filterRow } from "./png";
 export { interleaveRows, reduceRow, resampleAcross, resampleDown, resampleFourAcross } from "./resample";
 export { maxColour, maxOf, minOf, planesOfRow, stretch } from "./tensor";

@@ -125,8 +125,8 @@ export const settings = z.object({
   IMAGE_URL_TIMEOUT_MS: integer(1).default(10_000).describe(
     "How long fetching an image may take, redirects included, in milliseconds; then the request gets 504.",
   ),
-  MAX_PIXELS: integer(1).default(25_000_000).describe(
-    "Largest image, in pixels (width × height), checked before decoding; larger ones get 413.",
+  MAX_PIXELS: integer(1).default(50_000_000).describe(
+    "Largest image, in pixels (width × height), checked before decoding; larger ones get 413, and so do images that do not fit into the server's memory.",
   ),
   DRAIN_SECONDS: integer(0).default(30).describe(
     "How long a shutdown waits for requests and pending cache writes, in seconds.",

@@ -3,7 +3,7 @@ import { readConfig } from "./config.ts";
 import { Engine } from "./inference/engine/engine.ts";
 import { loadModels } from "./inference/model/catalogue.ts";
 import { ortModule } from "./inference/ort/ort_module.ts";
-import { tuneMemory } from "./memory_tuning.ts";
+import { memoryForPicture, tuneMemory } from "./memory_tuning.ts";
 import { configureLogging } from "./base/log.ts";
 import { Telemetry } from "./telemetry/telemetry.ts";
 import { activeSpanIds } from "./telemetry/trace.ts";
@@ -33,7 +33,7 @@ async function main(): Promise<void> {
     backend: config.INFERENCE_BACKEND,
     threads: config.INFERENCE_THREADS ?? navigator.hardwareConcurrency,
     workers: config.INFERENCE_WORKERS,
-    limits: { maxPixels: config.MAX_PIXELS },
+    limits: { maxPixels: config.MAX_PIXELS, memory: memoryForPicture() },
     timeoutMs: config.INFERENCE_TIMEOUT_MS,
     queueLimit: config.QUEUE_LIMIT,
     logger,

@@ -1,3 +1,5 @@
+import os from "node:os";
+import process from "node:process";
 import { setFlagsFromString } from "node:v8";
 
 /*
@@ -71,4 +73,17 @@ function openLibc() {
   } catch {
     return undefined; // another C library
   }
+}
+
+/** What a server takes without a picture, in bytes, once its model has run. */
+const IDLE_BYTES = 350_000_000;
+
+/**
+ * What a picture may take, in bytes: the rest of what this process may use, by its control group or by the machine;
+ * undefined if it may not know.
+ */
+export function memoryForPicture(): number | undefined {
+  const permission = { name: "sys", kind: "systemMemoryInfo" } as const;
+  if (Deno.permissions.querySync(permission).state !== "granted") return undefined;
+  return Math.min(process.constrainedMemory(), os.totalmem()) - IDLE_BYTES;
 }

@@ -1,80 +1,120 @@
 import { imageSize } from "image-size";
 import { ImageError } from "../base/errors.ts";
 import type { Size } from "../base/layout.ts";
+import { collectNow, release } from "../base/release.ts";
 import type { Pixels } from "../base/pixels.ts";
-import { checkContainer, decodeAvif } from "./formats/avif.ts";
-import { type Bytes, type Header, jimpDecoder } from "./formats/format.ts";
-import { decodeGif } from "./formats/gif.ts";
-import { decodeJpeg, readJpeg } from "./formats/jpeg.ts";
+import { convertToSrgb } from "./colour/convert.ts";
+import type { Bytes, DecodedFile, Decoder } from "./formats/format.ts";
+import { decodeAvif, decodeHeic, identifyHeif } from "./formats/heif.ts";
+import { decodeJpeg } from "./formats/jpeg.ts";
+import { isMagickLoaded, MAGICK_BYTES, magickDecoder } from "./formats/magick.ts";
 import { decodePng } from "./formats/png.ts";
-import { decodeTiff, readTiffHeader } from "./formats/tiff.ts";
+import { decodeTiff } from "./formats/tiff.ts";
 import { decodeWebp } from "./formats/webp.ts";
 
 export interface DecodeLimits {
-  /** Images with more pixels (width × height) are refused. */
+  /** The most pixels (width × height) that are decoded. */
   maxPixels: number;
+  /** What a picture may take until its cutout is made, in bytes; no limit if not given. */
+  memory?: number;
 }
 
-type Decoder = (bytes: Bytes, limits: DecodeLimits) => Promise<Pixels>;
-
-/** In pixels. Decoders work row by row, so an image one pixel wide and millions high would take forever. */
+/** The longest side that is decoded, in pixels: decoders take a row at a time, and a column of millions of them for ever. */
 const MAX_SIDE = 65_535;
 
-const decoders: Record<string, Decoder> = {
-  jpg: decodeJpeg,
-  png: decodePng,
-  webp: (bytes, limits) => decodeWebp(bytes, (frame) => refuseOversize(readHeader(frame), limits)),
-  avif: decodeAvif,
-  // AVIF files may also have the general brand of their container.
-  mif1: decodeAvif,
-  gif: decodeGif,
-  bmp: jimpDecoder("image/bmp"),
-  tiff: decodeTiff,
-};
+interface Format {
+  readonly name: string;
+  readonly decode: Decoder;
+  /** What a pixel takes at most until the cutout is a PNG file, in bytes, measured. */
+  readonly bytesPerPixel: number;
+  /** Whether ImageMagick decodes it. */
+  readonly magick?: boolean;
+}
 
-/** The formats that {@link decode} supports, for messages and documentation. */
-export const SUPPORTED_FORMATS = ["JPEG", "PNG", "WebP", "AVIF", "GIF", "BMP", "TIFF"];
+const FORMATS = {
+  jpeg: { name: "JPEG", decode: decodeJpeg, bytesPerPixel: 14 },
+  png: { name: "PNG", decode: decodePng, bytesPerPixel: 20 },
+  webp: { name: "WebP", decode: decodeWebp, bytesPerPixel: 16 },
+  avif: { name: "AVIF", decode: decodeAvif, bytesPerPixel: 27 },
+  heic: { name: "HEIC", decode: decodeHeic, bytesPerPixel: 15, magick: true },
+  jxl: { name: "JPEG XL", decode: magickDecoder("JXL"), bytesPerPixel: 15, magick: true },
+  gif: { name: "GIF", decode: magickDecoder("GIF"), bytesPerPixel: 15, magick: true },
+  bmp: { name: "BMP", decode: magickDecoder("BMP"), bytesPerPixel: 15, magick: true },
+  tiff: { name: "TIFF", decode: decodeTiff, bytesPerPixel: 15, magick: true },
+} satisfies Record<string, Format>;
+
+/** The formats that {@link decode} takes, for messages and documentation. */
+export const SUPPORTED_FORMATS = Object.values(FORMATS).map(({ name }) => name);
 
 const SEND_SUPPORTED = `send one of ${SUPPORTED_FORMATS.join(", ")}`;
 
 /**
- * Decodes an image and turns it upright. The content decides the format, not a name; of an animation, the first frame
- * counts. The size is checked before a pixel is decoded.
- * @throws {ImageError} `invalid_image`, `unsupported_format`, `image_too_large`.
+ * Decodes an image by its content, whatever its name, turns it upright and converts it to sRGB. Of an animation it is the
+ * first frame.
+ * @param enough the size that suffices for an image of a size, both upright; a JPEG may then be decoded at less than its own.
+ * @throws {ImageError} `invalid_image`, `unsupported_format`, or, before a pixel is decoded, `image_too_large`.
  */
-export async function decode(bytes: Uint8Array<ArrayBuffer>, limits: DecodeLimits): Promise<Pixels> {
-  const header = readHeader(bytes);
-  const decoder = decoders[header.type];
-  if (decoder === undefined) {
-    throw new ImageError(
-      "unsupported_format",
-      `${header.type.toUpperCase()} images are not supported; ${SEND_SUPPORTED}`,
-    );
-  }
-  refuseOversize(header, limits);
-  let image: Pixels;
+export async function decode(
+  bytes: Bytes,
+  limits: DecodeLimits,
+  enough?: (size: Size) => Size | undefined,
+): Promise<Pixels> {
+  const format: Format = FORMATS[identify(bytes)];
+  const checkSize = (size: Size) => {
+    if (!(size.width > 0 && size.height > 0)) throw new ImageError("invalid_image", "the image has no pixels");
+    refuseOversize(size, limits, format);
+  };
+  let image: DecodedFile;
   try {
-    image = await decoder(bytes, limits);
+    image = await format.decode(bytes, checkSize, isRoomy(limits) ? enough : undefined);
   } catch (error) {
     if (error instanceof ImageError) throw error;
-    // WebAssembly throws numbers and objects without a message.
+    // WebAssembly throws numbers and objects that say nothing.
     const reason = error instanceof Error ? `: ${error.message.slice(0, 200)}` : "";
     throw new ImageError("invalid_image", `the image is damaged${reason}`, { cause: error });
   }
-  const { width, height, data } = image;
-  // The header may declare one size and the file hold another.
-  refuseOversize(image, limits);
+  const { width, height, data, opaque = false, colour, orientation = 1, density, fullSize } = image;
+  // A file may say one size in its header and hold another.
+  refuseOversize(image, limits, format);
   if (!(width > 0 && height > 0) || data.length !== width * height * 4) {
     throw new ImageError("invalid_image", "the image is damaged: it holds fewer pixels than its header says");
   }
-  return upright(image, header.orientation);
+  if (colour !== undefined) await convertToSrgb(image, colour);
+  if (!opaque) neutralise(image);
+  // The decoder's memory, before there is another copy of the pixels.
+  await collectNow(data.length);
+  const turned = fullSize && orientation > 4 ? { width: fullSize.height, height: fullSize.width } : fullSize;
+  return { ...upright({ data, width, height }, orientation), density, fullSize: turned };
 }
 
-function refuseOversize({ width, height }: Size, { maxPixels }: DecodeLimits): void {
-  if (width * height > maxPixels) {
+/** Whether there is room for ImageMagick, so that JPEG images of the usual size still fit beside it. */
+function isRoomy({ memory = Infinity }: DecodeLimits): boolean {
+  return memory > 10 * MAGICK_BYTES;
+}
+
+/**
+ * The ground that transparent pictures are looked at on. Of cutouts submitted again, masks inferred on it come closest to
+ * the first: mean errors over five pictures of 0.020 on gray, 0.024 on the mean colour, 0.027 on white.
+ */
+export const NEUTRAL_GRAY = 128;
+
+/** Takes the colours away that fully transparent pixels hide: pictures that look the same shall give the same cutout. */
+function neutralise({ data, width, height }: Pixels): void {
+  const pixels = new Uint32Array(data.buffer, data.byteOffset, width * height);
+  const hidden = NEUTRAL_GRAY * 0x010101;
+  for (let i = 0; i < pixels.length; i++) if (pixels[i] >>> 24 === 0) pixels[i] = hidden;
+}
+
+function refuseOversize({ width, height }: Size, { maxPixels, memory }: DecodeLimits, format: Format): void {
+  const fixed = format.magick || isMagickLoaded() ? MAGICK_BYTES : 0;
+  const fitting = memory === undefined ? Infinity : Math.max(0, Math.floor((memory - fixed) / format.bytesPerPixel));
+  if (width * height > Math.min(maxPixels, fitting)) {
+    const reason = fitting < maxPixels ? `: ${format.name} images of more do not fit into this server's memory` : "";
     throw new ImageError(
       "image_too_large",
-      `the image has ${width}×${height} = ${width * height} pixels; at most ${maxPixels} are allowed`,
+      `the image has ${width}×${height} = ${width * height} pixels; at most ${
+        Math.min(maxPixels, fitting)
+      } are allowed${reason}`,
     );
   }
   if (Math.max(width, height) > MAX_SIDE) {
@@ -85,32 +125,51 @@ function refuseOversize({ width, height }: Size, { maxPixels }: DecodeLimits): v
   }
 }
 
-function readHeader(bytes: Bytes): Header {
-  let header: Header;
+/** First bytes, in hexadecimal. TIFF and BigTIFF come in two byte orders, JPEG XL with and without a container. */
+const SIGNATURES: [start: string, format: keyof typeof FORMATS][] = [
+  ["ffd8", "jpeg"],
+  ["89504e470d0a1a0a", "png"],
+  ["47494638", "gif"],
+  ["424d", "bmp"],
+  ["49492a00", "tiff"],
+  ["4d4d002a", "tiff"],
+  ["49492b00", "tiff"],
+  ["4d4d002b", "tiff"],
+  ["ff0a", "jxl"],
+  ["0000000c4a584c20", "jxl"],
+];
+
+function identify(bytes: Bytes): keyof typeof FORMATS {
+  const start = bytes.subarray(0, 12).toHex();
+  const [, format] = SIGNATURES.find(([signature]) => start.startsWith(signature)) ?? [];
+  if (format !== undefined) return format;
+  if (start.startsWith("52494646") && start.endsWith("57454250")) return "webp";
+  return identifyHeif(bytes) ?? refuse(bytes);
+}
+
+/** @throws {ImageError} */
+function refuse(bytes: Bytes): never {
+  let other: ReturnType<typeof imageSize>;
   try {
-    header = readJpeg(bytes) ?? readTiffHeader(bytes) ?? readOtherHeader(bytes);
+    other = imageSize(bytes);
   } catch (error) {
     throw new ImageError("invalid_image", `this is not an image, or its header is damaged; ${SEND_SUPPORTED}`, {
       cause: error,
     });
   }
-  if (!(header.width > 0 && header.height > 0)) throw new ImageError("invalid_image", "the image has no pixels");
-  return header;
+  if (!(other.width > 0 && other.height > 0)) throw new ImageError("invalid_image", "the image has no pixels");
+  throw new ImageError(
+    "unsupported_format",
+    `${other.type?.toUpperCase()} images are not supported; ${SEND_SUPPORTED}`,
+  );
 }
-
-function readOtherHeader(bytes: Bytes): Header {
-  checkContainer(bytes);
-  const { type = "unknown", width, height, orientation = 1 } = imageSize(bytes);
-  return { type, width, height, orientation };
-}
-
-/** Applies the EXIF orientation, so that the photographer's up is up. */
+/** Applies the EXIF orientation, so that what was up for the photographer is up. */
 function upright(image: Pixels, orientation: number): Pixels {
   if (orientation < 2 || orientation > 8) return image;
   const { width, height } = image;
   const from = new Uint32Array(image.data.buffer, image.data.byteOffset, width * height);
   const to = new Uint32Array(width * height);
-  // The target of the first stored pixel, and the distances to the targets of its right and lower neighbours, in pixels.
+  // Where the first stored pixel lands and how far apart its neighbours across and down land, in pixels.
   const swapped = orientation > 4;
   const outputWidth = swapped ? height : width;
   const outputHeight = swapped ? width : height;
@@ -123,5 +182,6 @@ function upright(image: Pixels, orientation: number): Pixels {
   for (let y = 0, at = 0; y < height; y++) {
     for (let x = 0, target = first + y * yStep; x < width; x++, target += xStep) to[target] = from[at++];
   }
+  release(image.data);
   return { data: new Uint8Array(to.buffer), width: outputWidth, height: outputHeight };
 }

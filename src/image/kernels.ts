@@ -22,6 +22,7 @@ interface Kernels {
   reduceRow(from: number, to: number, width: number, rows: number, factor: number): void;
   cutOutRow(pixels: number, alphas: number, width: number): void;
   clearHiddenRow(row: number, stride: number, to: number, width: number): void;
+  putOnGray(pixels: number, count: number, gray: number): void;
   firstVisible(row: number, width: number, minAlpha: number): number;
   lastVisible(row: number, width: number, minAlpha: number): number;
   maxColour(from: number, length: number): number;
@@ -29,6 +30,8 @@ interface Kernels {
   minOf(from: number, count: number): number;
   maxOf(from: number, count: number): number;
   stretch(from: number, to: number, count: number, low: number, range: number): void;
+  convertColours(pixels: number, count: number, lights: number, encoded: number, maxStep: number): void;
+  interpolateColours(pixels: number, count: number, nodes: number, side: number, cells: number): void;
   filterRow(row: number, above: number, to: number, length: number, bytesPerPixel: number): void;
 }
 

@@ -5,6 +5,8 @@ import { borrowKernels, wholeVectors } from "./kernels.ts";
 /** Colour types (PNG specification, third edition, section 11.2.1), and their bytes per pixel at 8 bits a channel. */
 const COLOUR = { rgba: { type: 6, bytesPerPixel: 4 }, gray: { type: 0, bytesPerPixel: 1 } } as const;
 
+export type PngChunk = readonly [name: string, data: Uint8Array];
+
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 
 /** Bytes that zlib allocates at a time; it joins the pieces at the end. */
@@ -27,12 +29,14 @@ const BLOCK = 262_144;
  * Encodes a PNG file, 8 bits a channel. Every row has the filter `Paeth`: for cutouts of photographs, the files are within
  * 1 % of those with the best filter for each row.
  * @param data height×width×4 (RGBA) or height×width (gray), 0–255.
+ * @param metadata chunks between the header and the pixels.
  */
 export function writePng(
   data: Uint8Array,
   width: number,
   height: number,
   colour: keyof typeof COLOUR,
+  metadata: PngChunk[] = [],
 ): Uint8Array<ArrayBuffer> {
   const { type, bytesPerPixel } = COLOUR[colour];
   const filtered = filterRows(data, width * bytesPerPixel, height, bytesPerPixel);
@@ -43,7 +47,7 @@ export function writePng(
   view.setUint32(0, width);
   view.setUint32(4, height);
   header.set([8, type], 8);
-  return joinFile([["IHDR", header], ["IDAT", packed], ["IEND", new Uint8Array()]]);
+  return joinChunks([["IHDR", header], ...metadata, ["IDAT", packed], ["IEND", new Uint8Array()]]);
 }
 
 /** Filters all rows; each begins with its filter's number. */
@@ -87,7 +91,8 @@ function chooseCompression(filtered: Uint8Array): ZlibOptions {
   return repetitions < MAX_RATIO * runs ? REPETITIONS : RUNS;
 }
 
-function joinFile(chunks: [name: string, data: Uint8Array][]): Uint8Array<ArrayBuffer> {
+/** Joins chunks to a PNG file, with their lengths and checksums. */
+export function joinChunks(chunks: PngChunk[]): Uint8Array<ArrayBuffer> {
   const length = chunks.reduce((sum, [, data]) => sum + 12 + data.length, SIGNATURE.length);
   const file = new Uint8Array(length);
   const view = new DataView(file.buffer);

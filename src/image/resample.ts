@@ -96,7 +96,9 @@ export interface Rows {
 }
 
 /**
- * Resamples the colours of an image and ignores its alpha.
+ * Resamples the colours of an image as it looks on a gray background, so that nothing depends on the colours that are
+ * hidden under transparency.
+ * @param gray 0–255.
  * @returns outputHeight×outputWidth×4, 0–255, in `memory`; the fourth value has no meaning.
  */
 export function resampleColours(
@@ -104,6 +106,7 @@ export function resampleColours(
   { data: rgba, width, height }: Pixels,
   outputWidth: number,
   outputHeight: number,
+  gray: number,
 ): Rows {
   const factorAcross = Math.max(1, Math.floor(width / outputWidth / REDUCING_GAP));
   const factorDown = Math.max(1, Math.floor(height / outputHeight / REDUCING_GAP));
@@ -124,6 +127,7 @@ export function resampleColours(
     const from = y * factorDown;
     const count = Math.min(factorDown, height - from);
     bytes.set(rgba.subarray(from * width * 4, (from + count) * width * 4), rows);
+    run.putOnGray(rows, count * width, gray);
     if (reduces) run.reduceRow(rows, reduced, width, count, factorAcross);
     run.resampleAcross(reduces ? reduced : rows, across + y * rowLength, outputWidth, table, horizontal.stride);
   }

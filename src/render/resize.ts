@@ -2,16 +2,16 @@ import { ImageError } from "../base/errors.ts";
 import type { Size } from "../base/layout.ts";
 import type { Pixels } from "../base/pixels.ts";
 import { resizeTo } from "./geometry.ts";
-import type { Bounds } from "./options.ts";
+import type { Bounds, RenderOptions } from "./options.ts";
 import type { RenderContext } from "./step.ts";
 
 /**
  * Options `size` and `upscale`: fits the cutout into a size.
  * @throws {ImageError} `image_too_large`, before the result is made.
  */
-export function resize(cutout: Pixels, { options, maxPixels }: RenderContext): Pixels {
+export function resize(cutout: Pixels, { image, options, maxPixels }: RenderContext): Pixels {
   if (options.size === undefined) return cutout;
-  const size = fit(cutout, options.size, options.upscale);
+  const size = fit(image.fullSize ?? cutout, options.size, options.upscale);
   if (size.width * size.height > maxPixels) {
     throw new ImageError(
       "image_too_large",
@@ -20,6 +20,19 @@ export function resize(cutout: Pixels, { options, maxPixels }: RenderContext): P
     );
   }
   return resizeTo(cutout, size);
+}
+
+/**
+ * The size at which an image of a size is large enough to be rendered; undefined if only its own is: another option than
+ * `size` counts in its pixels, or the result is larger than half of it.
+ */
+export function enoughToRender(size: Size, options: RenderOptions): Size | undefined {
+  const { refine, smooth, feather, roi, crop, scale, position } = options;
+  const countsPixels = refine || smooth || feather > 0 || crop ||
+    [roi, scale, position].some((value) => value !== undefined);
+  if (options.size === undefined || countsPixels) return undefined;
+  const result = fit(size, options.size, options.upscale);
+  return result.width * 2 <= size.width && result.height * 2 <= size.height ? result : undefined;
 }
 
 /** The largest size with the same proportions within the bounds; not larger than `size` itself unless `upscale` is set. */

@@ -78,6 +78,59 @@ Deno.test("decode › an image over the limit is refused from its header, before
   await assert.rejects(() => decode(header, { maxPixels: 60_000 }), rejectsWith("invalid_image", /damaged/));
 });
 
+Deno.test("decode › an image that does not fit into the memory is refused, and told how many pixels do", async () => {
+  // What stays in memory once ImageMagick has been used.
+  await decode(await paintImage(8, 8, () => RED, "image/gif"), limits);
+  const png = await paintImage(300, 200, () => RED);
+  await assert.rejects(
+    () => decode(png, { maxPixels: 60_000, memory: 91_000_000 }),
+    rejectsWith(
+      "image_too_large",
+      /at most 50000 are allowed: PNG images of more do not fit into this server's memory/,
+    ),
+  );
+  assert.equal((await decode(png, { maxPixels: 60_000, memory: 91_200_000 })).width, 300);
+});
+
+Deno.test("decode › formats and variants that are not decoded are named", async () => {
+  const head = (...bytes: (number | string)[]) =>
+    Uint8Array.from(bytes.flatMap((part) => typeof part === "string" ? [...new TextEncoder().encode(part)] : [part]));
+  const psd = head("8BPS", 0, 1, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 9, 0, 0, 0, 9, 0, 8, 0, 3);
+  const xcode = head(
+    0x89,
+    "PNG\r\n",
+    0x1a,
+    "\n",
+    0,
+    0,
+    0,
+    4,
+    "CgBI",
+    0x50,
+    0,
+    0x20,
+    2,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    13,
+    "IHDR",
+  );
+  const icon = head(0, 0, 1, 0, 1, 0, 16, 16, 0, 0, 1, 0, 32, 0, 0, 0, 0, 0, 22, 0, 0, 0);
+  for (const [bytes, name] of [[psd, /PSD .* JPEG, PNG/], [xcode, /CgBI.* ordinary PNG/], [icon, /ICO/]] as const) {
+    await assert.rejects(() => decode(bytes, limits), rejectsWith("unsupported_format", name));
+  }
+});
+
+Deno.test("decode › fully transparent pixels have no colours, translucent ones keep theirs", async () => {
+  const png = await paintImage(2, 1, (x) => x === 0 ? [250, 10, 10, 0] : [250, 10, 10, 1]);
+  assert.deepEqual([...(await decode(png, limits)).data], [128, 128, 128, 0, 250, 10, 10, 1]);
+});
+
 Deno.test("decode › bytes that are not an image are invalid", async () => {
   for (const bytes of [new Uint8Array(), new Uint8Array(3), new TextEncoder().encode("Hello, I am a text.")]) {
     await assert.rejects(() => decode(bytes, limits), rejectsWith("invalid_image", /not an image.* JPEG, PNG/));
@@ -105,4 +158,26 @@ Deno.test("decode › the fixtures' photographs have their known sizes", async (
     const { width, height } = await decode(fixture(`${name}.jpg`), limits);
     assert.deepEqual([width, height], size);
   }
+});
+
+Deno.test("decode › a JPEG of which less is enough is decoded at a half, a quarter or an eighth, and tells its full size", async () => {
+  const jpeg = withOrientation(await paintImage(640, 400, quadrants(640, 400), "image/jpeg"), 6);
+  const seen: unknown[] = [];
+  const image = await decode(jpeg, limits, (size) => {
+    seen.push({ ...size });
+    return { width: 90, height: 150 };
+  });
+  assert.deepEqual([image.width, image.height, image.fullSize], [100, 160, { width: 400, height: 640 }]);
+  // The full size is asked about upright.
+  assert.ok(seen.length > 0);
+  assert.deepEqual([(seen[0] as { width: number }).width, (seen[0] as { height: number }).height], [400, 640]);
+  const corner = image.data.subarray((4 * 100 + 90) * 4, (4 * 100 + 90) * 4 + 3);
+  RED.forEach((value, i) => assert.ok(Math.abs(corner[i] - value) <= 8, `${corner}`));
+});
+
+Deno.test("decode › where there is little memory, and in other formats, less is not decoded", async () => {
+  const enough = () => ({ width: 10, height: 10 });
+  const jpeg = await paintImage(320, 200, () => RED, "image/jpeg");
+  assert.equal((await decode(jpeg, { ...limits, memory: 400_000_000 }, enough)).width, 320);
+  assert.equal((await decode(await paintImage(320, 200, () => RED), limits, enough)).width, 320);
 });

@@ -83,6 +83,22 @@ Deno.test("encode › WebP and JPEG stay close to the image, and lower quality m
   }
 });
 
+Deno.test("encode › PNG and JPEG keep the resolution, to a hundredth of a dot per inch and to a dot", async () => {
+  const density = { x: 300, y: 150 };
+  for (const format of ["png", "jpeg"] as const) {
+    const file = await encode({ ...await opaque(), density }, { format, density });
+    const read = (await decode(file, limits)).density!;
+    assert.ok(Math.abs(read.x - 300) < 0.02 && Math.abs(read.y - 150) < 0.02, `${format}: ${JSON.stringify(read)}`);
+    assert.equal((await decode(await encode(await opaque(), { format }), limits)).density, undefined);
+  }
+});
+
+Deno.test("encode › PNG and JPEG say that they are sRGB", async () => {
+  const text = (file: Uint8Array) => new TextDecoder("latin1").decode(file);
+  assert.equal(text(await encode(await opaque(), { format: "png" })).indexOf("sRGB"), 37);
+  assert.equal(text(await encode(await opaque(), { format: "jpeg" })).indexOf("ICC_PROFILE"), 24);
+});
+
 Deno.test("encode › a mask is grayscale in every format", async () => {
   const data = new Uint8Array(WIDTH * HEIGHT).map((_, i) => (i % WIDTH) * 5);
   for (const format of ["png", "webp", "jpeg"] as const) {

@@ -134,8 +134,10 @@ function fuzzedFile(files: Bytes[], number: number): Bytes {
 }
 
 Deno.test(`fuzz › each of ${CASES} damaged files is decoded or refused, and the worker survives`, async () => {
-  const names = [...Deno.readDirSync(new URL("../fixtures/formats/", import.meta.url))].map(({ name }) => name);
-  const files = names.filter((name) => !name.endsWith(".py")).sort().map((name) => fixture(`formats/${name}`));
+  const files = ["formats", "unusual"].flatMap((folder) => {
+    const names = [...Deno.readDirSync(new URL(`../fixtures/${folder}/`, import.meta.url))].map(({ name }) => name);
+    return names.filter((name) => !/\.(py|json)$/.test(name)).sort().map((name) => fixture(`${folder}/${name}`));
+  });
   const url = import.meta.resolve("../../src/inference/engine/image_worker.ts");
   const pool = new WorkerPool<ImageOperations>({
     name: "image",

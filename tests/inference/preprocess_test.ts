@@ -15,13 +15,23 @@ const manifest: Manifest = {
 };
 
 Deno.test("preprocess › puts channels first, divides by the largest value and normalises", () => {
-  const data = new Uint8Array([200, 100, 50, 255, 0, 50, 100, 7]);
+  const data = new Uint8Array([200, 100, 50, 255, 0, 50, 100, 255]);
   const tensor = preprocess({ data, width: 2, height: 1 }, manifest);
   assert.deepEqual([...tensor], [1, -1, 1, 0, 0.125, 0.25]);
 });
 
+Deno.test("preprocess › transparent pixels lie on gray, as far as they are transparent", () => {
+  const plain: Manifest = { ...manifest, normalisation: { scale: "255", mean: [0, 0, 0], std: [1, 1, 1] } };
+  const input = (...colours: number[]) => {
+    const data = Uint8Array.of(...colours, 255, 255, 255, 255);
+    return [...preprocess({ data, width: 2, height: 1 }, plain)].map((value) => Math.round(value * 255));
+  };
+  assert.deepEqual(input(200, 100, 50, 0), [128, 255, 128, 255, 128, 255]);
+  assert.deepEqual(input(255, 0, 0, 51), [153, 255, 102, 255, 102, 255]);
+});
+
 Deno.test("preprocess › an all-black image gives no NaN", () => {
-  const tensor = preprocess({ data: new Uint8Array(8), width: 2, height: 1 }, manifest);
+  const tensor = preprocess({ data: Uint8Array.of(0, 0, 0, 255, 0, 0, 0, 255), width: 2, height: 1 }, manifest);
   assert.deepEqual([...tensor], [-1, -1, -1, -1, 0, 0]);
 });
 

@@ -200,7 +200,7 @@ Deno.test("remove.bg › API 1.0", async (t) => {
       ["invalid base64", { image_file_b64: "?" }, 400, "failed_to_read_image", /base64/],
       ["not an image", { image_file: new Uint8Array([1, 2, 3]) }, 400, "failed_to_read_image", /not an image/],
       ["an invalid background", { ...full, bg_image_file: new Uint8Array([1]) }, 400, "invalid_bg_image_file", /./],
-      ["too many pixels", { image_file: hugeHeader() }, 400, "resolution_too_high", /at most 25000000/],
+      ["too many pixels", { image_file: hugeHeader() }, 400, "resolution_too_high", /at most 50000000/],
       ["an unknown size", { ...full, size: "huge" }, 400, "invalid_size", /"preview"/],
       ["an unknown type", { ...full, type: "ghost" }, 400, "invalid_type", /"person"/],
       ["an unknown format", { ...full, format: "gif" }, 400, "invalid_format", /"zip"/],

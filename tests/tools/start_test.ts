@@ -35,7 +35,8 @@ Deno.test("start › the server may read only its code, models and cache, and wr
 });
 
 Deno.test("start › deno.json does not allow writing files, running programs or loading native libraries", () => {
-  assert.deepEqual(Object.keys(denoJson.permissions.start).sort(), ["env", "net", "read"]);
+  assert.deepEqual(Object.keys(denoJson.permissions.start).sort(), ["env", "net", "read", "sys"]);
+  assert.deepEqual(denoJson.permissions.start.sys, ["systemMemoryInfo"]);
 });
 
 Deno.test("start › a model and a cache folder with spaces in their paths work", async () => {

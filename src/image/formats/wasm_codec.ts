@@ -16,6 +16,11 @@ export function wasmCodec<Args extends unknown[], Result>(
   return async (...args) => {
     module ??= await WebAssembly.compile(binary);
     await init(module);
-    return await run(...args);
+    try {
+      return await run(...args);
+    } finally {
+      // The codec holds on to its last instance: an unused one is small.
+      await init(module);
+    }
   };
 }

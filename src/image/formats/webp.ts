@@ -1,65 +1,71 @@
 import webpDecoder from "@jsquash/webp/codec/dec/webp_dec.wasm" with { type: "bytes" };
 import decodeStill, { init } from "@jsquash/webp/decode.js";
-import type { Pixels } from "../../base/pixels.ts";
-import { asPixels, type Bytes, exactBuffer, viewOf } from "./format.ts";
+import { imageSize } from "image-size";
+import { readExif } from "./exif.ts";
+import { asPixels, type Bytes, type DecodedFile, type Decoder, exactBuffer, placeOnCanvas } from "./format.ts";
 import { wasmCodec } from "./wasm_codec.ts";
 
 const libwebp = wasmCodec({ binary: webpDecoder, init, run: decodeStill });
 
-/**
- * Decodes a WebP file; only the first frame of an animation.
- * @param checkFrame gets the frame as a file of its own: its size may differ from the animation's.
- * @throws {Error} if the file is damaged.
- */
-export async function decodeWebp(bytes: Bytes, checkFrame: (file: Bytes) => void): Promise<Pixels> {
-  const { file, place } = firstFrame(bytes);
-  if (place !== undefined) checkFrame(file);
+/** Decodes a WebP file; of an animation the first frame. */
+export const decodeWebp: Decoder = async (bytes, checkSize) => {
+  const { width, height } = imageSize(bytes);
+  checkSize({ width, height });
+  const { file, canvas } = firstFrame(bytes);
+  const { colour, orientation, density } = readMetadata(bytes);
+  // A frame has a size of its own, whatever its animation says.
+  if (canvas !== undefined) checkSize(imageSize(file));
   const frame = asPixels(await libwebp(exactBuffer(file)));
-  return place === undefined ? frame : placeOnCanvas(frame, place);
+  return { ...(canvas === undefined ? frame : placeOnCanvas(frame, canvas)), colour, orientation, density };
+};
+
+/** RFC 9649, 2.7.1.4 and 2.7.1.5. */
+function readMetadata(bytes: Bytes): Pick<DecodedFile, "colour" | "orientation" | "density"> {
+  const all = [...chunks(bytes.subarray(HEADER_BYTES))];
+  const find = (wanted: string) => all.find(({ name }) => name === wanted)?.payload;
+  const [profile, exif] = [find("ICCP"), find("EXIF")];
+  return { colour: profile && { kind: "icc", profile }, ...(exif && readExif(exif)) };
 }
 
-/** The place of a frame on the canvas of its animation, in pixels; the canvas is `width`×`height`. */
-interface FramePlace {
-  readonly x: number;
-  readonly y: number;
-  readonly width: number;
-  readonly height: number;
-}
+/** Where a frame lies on the canvas of its animation, in pixels; the canvas is `width`×`height`. */
+type FramePlace = Parameters<typeof placeOnCanvas>[1];
 
 interface Chunk {
   readonly name: string;
-  readonly payload: Bytes;
+  readonly payload: Uint8Array<ArrayBuffer>;
 }
 
 const HEADER_BYTES = 12;
 const CHUNK_HEADER_BYTES = 8;
 const FRAME_HEADER_BYTES = 16;
-/** Chunks that are read at most. A handful comes before the first frame, and a handful is in it. */
+/** How many chunks are looked through: a handful is before the first frame, and in it. */
 const MAX_CHUNKS = 100;
 
 /**
- * The first frame of an animated WebP as a still WebP, because libwebp's simple decoder refuses animations. A still WebP
- * is returned as is. (RFC 9649: section 2.7.1.1 for `ANIM` and `ANMF`, 2.3 for the RIFF layout.)
- * @throws {Error} if an animation has no frame.
+ * The first frame of an animated WebP as a still WebP, since libwebp's simple decoder refuses animations; a still one as
+ * it is. (RFC 9649: section 2.7.1.1 for `ANIM` and `ANMF`, 2.3 for the RIFF layout.)
+ * @throws {Error} where an animation has no frame.
  */
-function firstFrame(file: Bytes): { file: Bytes; place?: FramePlace } {
+function firstFrame(file: Uint8Array<ArrayBuffer>): { file: Uint8Array<ArrayBuffer>; canvas?: FramePlace } {
   const all = chunks(file.subarray(HEADER_BYTES));
-  const canvas = all.next().value;
+  const extended = all.next().value;
   const ANIMATED = 0x02;
-  if (canvas?.name !== "VP8X" || canvas.payload.length < 10 || (canvas.payload[0] & ANIMATED) === 0) return { file };
+  if (extended?.name !== "VP8X" || extended.payload.length < 10 || (extended.payload[0] & ANIMATED) === 0) {
+    return { file };
+  }
   const frame = all.find(({ name }) => name === "ANMF")?.payload;
-  if (frame === undefined || frame.length < FRAME_HEADER_BYTES) throw new Error("its animation has no frame");
-  const place = {
+  if (frame === undefined || frame.length < FRAME_HEADER_BYTES) throw new Error("the animation has no frame");
+  const place: FramePlace = {
     x: uint24(frame, 0) * 2,
     y: uint24(frame, 3) * 2,
-    width: uint24(canvas.payload, 4) + 1,
-    height: uint24(canvas.payload, 7) + 1,
+    width: uint24(extended.payload, 4) + 1,
+    height: uint24(extended.payload, 7) + 1,
   };
-  return { file: stillImage(frame.subarray(FRAME_HEADER_BYTES), frame), place };
+  return { file: stillImage(frame.subarray(FRAME_HEADER_BYTES), frame), canvas: place };
 }
 
-/** Makes a file of a frame's chunks: its image and, if present, its alpha. */
-function stillImage(data: Bytes, frame: Uint8Array): Bytes {
+/** A file of a frame's chunks: its image, and where there is one, its alpha. */
+function stillImage(data: Uint8Array<ArrayBuffer>, frame: Uint8Array): Uint8Array<ArrayBuffer> {
   const hasAlpha = chunks(data).some(({ name }) => name === "ALPH");
   // Lossy data with alpha needs the extended header; everything else is a simple file.
   const extended = hasAlpha
@@ -75,8 +81,8 @@ function stillImage(data: Bytes, frame: Uint8Array): Bytes {
   return file;
 }
 
-function* chunks(data: Bytes): Generator<Chunk, undefined> {
-  const view = viewOf(data);
+function* chunks(data: Uint8Array<ArrayBuffer>): Generator<Chunk, undefined> {
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
   for (let at = 0, left = MAX_CHUNKS; at + CHUNK_HEADER_BYTES <= data.length && left > 0; left--) {
     const size = view.getUint32(at + 4, true);
     const name = String.fromCharCode(...data.subarray(at, at + 4));
@@ -92,17 +98,4 @@ function uint24(bytes: Uint8Array, at: number): number {
 
 function ascii(text: string): Uint8Array {
   return new TextEncoder().encode(text);
-}
-
-/** Puts a frame at its place on an otherwise transparent canvas. */
-function placeOnCanvas(frame: Pixels, place: FramePlace): Pixels {
-  const { x, y, width, height } = place;
-  if (x === 0 && y === 0 && frame.width === width && frame.height === height) return frame;
-  if (x + frame.width > width || y + frame.height > height) throw new Error("its frame reaches beyond the canvas");
-  const data = new Uint8Array(width * height * 4);
-  for (let row = 0; row < frame.height; row++) {
-    const from = row * frame.width * 4;
-    data.set(frame.data.subarray(from, from + frame.width * 4), ((y + row) * width + x) * 4);
-  }
-  return { data, width, height };
 }

@@ -202,7 +202,7 @@ export class Engine implements CutoutEngine {
     const { limits, timeoutMs } = this.#options;
     const budget = { leftMs: timeoutMs };
     const manifest = maskFile === undefined ? model.manifest : undefined;
-    const decoded = await this.#images.call("decode", { bytes: image, limits, manifest }, { budget, signal });
+    const decoded = await this.#images.call("decode", { bytes: image, limits, manifest, options }, { budget, signal });
     const { pixels, tensor, decodeMs } = decoded;
     this.#report("decode", decodeMs);
     // Rendering checks the region too, but only after the inference.

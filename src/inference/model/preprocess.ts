@@ -1,18 +1,20 @@
 import type { Pixels } from "../../base/pixels.ts";
+import { NEUTRAL_GRAY } from "../../image/decode.ts";
 import { borrowKernels } from "../../image/kernels.ts";
 import { resampleColours } from "../../image/resample.ts";
 import type { Manifest } from "./manifest.ts";
 
 /**
  * Turns an image into the model's input: 1×3×height×width float32 (channels first), `(x / scale − mean) / std`. The image
- * is resized to the input's size without keeping its proportions, as in training; its alpha is ignored.
+ * is resized to the input's size without keeping its proportions, as in training; transparent pixels lie on
+ * {@link NEUTRAL_GRAY}.
  */
 export function preprocess(image: Pixels, manifest: Manifest): Float32Array<ArrayBuffer> {
   const { width, height } = manifest.input;
   const { scale, mean, std } = manifest.normalisation;
   using memory = borrowKernels();
   const { run } = memory;
-  const { address, rowLength } = resampleColours(memory, image, width, height);
+  const { address, rowLength } = resampleColours(memory, image, width, height, NEUTRAL_GRAY);
   // The largest value of an all-black image is 0.
   const divisor = scale === "max" ? run.maxColour(address, height * rowLength) || 1 : 255;
   // What each 8-bit value becomes, by channel.

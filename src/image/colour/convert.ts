@@ -1,0 +1,146 @@
+import type { Pixels } from "../../base/pixels.ts";
+import { borrowKernels, type KernelMemory } from "../kernels.ts";
+import { modelOfCodePoints, modelOfGamma } from "./cicp.ts";
+import { readProfile } from "./icc.ts";
+import { type Matrix, transpose } from "./matrix.ts";
+import type { ColourModel } from "./model.ts";
+import { type ColourTag, MAX_PROFILE_BYTES } from "./tag.ts";
+
+/** Steps of light between black and white: at the dark end of sRGB, twenty to one step of the result. */
+const LIGHT_STEPS = 65_535;
+/** How many pixels are converted at a time. */
+const BLOCK = 65_536;
+/** A conversion that moves no value further than that, of 255, is rounding: such pictures are left as they are. */
+const ROUNDING = 1;
+
+/**
+ * Converts colours to sRGB, in place; alpha stays. A damaged profile, or one for another kind of picture, is ignored, as
+ * browsers do.
+ */
+export async function convertToSrgb(image: Pixels, tag: ColourTag): Promise<void> {
+  if (tag.kind === "icc") return await convertByProfile(image, tag.profile);
+  const model = tag.kind === "cicp" ? modelOfCodePoints(tag) : modelOfGamma(tag);
+  if (model !== undefined) convertByModel(image, model);
+}
+
+async function convertByProfile(image: Pixels, profile: Uint8Array<ArrayBuffer>): Promise<void> {
+  if (profile.length > MAX_PROFILE_BYTES) return;
+  try {
+    const { space, model } = readProfile(profile);
+    if (space !== "RGB " && !(space === "GRAY" && isGray(image))) return;
+    if (model !== undefined) return convertByModel(image, model);
+    await convertByTables(image, profile);
+  } catch {
+    // The picture is fine without its profile.
+  }
+}
+
+/** Larger images are converted by a sample of the profile, in pixels: LittleCMS takes 0.1 s for each million. */
+const MAX_EXACT_PIXELS = 2_000_000;
+/** Nodes along each side of the sample: every fifth value. */
+const SIDE = 52;
+const STEP = 255 / (SIDE - 1);
+
+async function convertByTables(image: Pixels, profile: Uint8Array<ArrayBuffer>): Promise<void> {
+  const { convertByLittleCms } = await import("../formats/magick.ts");
+  if (image.width * image.height <= MAX_EXACT_PIXELS) return await convertByLittleCms(image, profile);
+  const nodes = new Uint8Array(SIDE ** 3 * 4);
+  for (let i = 0; i < SIDE ** 3; i++) {
+    const [red, green, blue] = [Math.floor(i / SIDE ** 2), Math.floor(i / SIDE) % SIDE, i % SIDE];
+    nodes.set([red * STEP, green * STEP, blue * STEP, 255], 4 * i);
+  }
+  await convertByLittleCms({ data: nodes, width: SIDE ** 2, height: SIDE }, profile);
+  const cells = Int32Array.from({ length: 256 }, (_, value) => {
+    const below = Math.min(SIDE - 2, Math.floor(value / STEP));
+    return below * 512 + Math.round(256 * (value / STEP - below));
+  });
+  using memory = borrowKernels();
+  const [nodesAt, cellsAt] = [memory.reserve(nodes.length), memory.place(cells)];
+  const pixelsAt = memory.reserve(BLOCK * 4);
+  memory.bytes.set(nodes, nodesAt);
+  inBlocks(image, memory, pixelsAt, (count) => memory.run.interpolateColours(pixelsAt, count, nodesAt, SIDE, cellsAt));
+}
+
+/** Converts the pixels block by block, each by `convert` at `pixelsAt`. */
+function inBlocks(
+  { data, width, height }: Pixels,
+  { bytes }: KernelMemory,
+  pixelsAt: number,
+  convert: (count: number) => void,
+): void {
+  const length = width * height * 4;
+  for (let from = 0; from < length; from += BLOCK * 4) {
+    const block = data.subarray(from, Math.min(length, from + BLOCK * 4));
+    bytes.set(block, pixelsAt);
+    convert(block.length / 4);
+    data.set(bytes.subarray(pixelsAt, pixelsAt + block.length), from);
+  }
+}
+
+function isGray({ data }: Pixels): boolean {
+  for (let at = 0; at < data.length; at += 4) {
+    if (data[at] !== data[at + 1] || data[at] !== data[at + 2]) return false;
+  }
+  return true;
+}
+
+function convertByModel(image: Pixels, model: ColourModel): void {
+  const { lights, encoded } = tablesOf(model);
+  if (isIdentity(lights, encoded)) return;
+  using memory = borrowKernels();
+  const lightsAt = memory.place(lights);
+  const encodedAt = memory.reserve(encoded.length);
+  const pixelsAt = memory.reserve(BLOCK * 4);
+  memory.bytes.set(encoded, encodedAt);
+  inBlocks(
+    image,
+    memory,
+    pixelsAt,
+    (count) => memory.run.convertColours(pixelsAt, count, lightsAt, encodedAt, LIGHT_STEPS),
+  );
+}
+
+interface Tables {
+  /** Three channels × 256 values × (red, green, blue, 0): the linear light of sRGB that each value adds. */
+  readonly lights: Float32Array;
+  /** The value of the result for each step of light. */
+  readonly encoded: Uint8Array;
+}
+
+function tablesOf({ curves, matrix, encode }: ColourModel): Tables {
+  const lights = new Float32Array(3 * 256 * 4);
+  const columns: Matrix = transpose(matrix);
+  curves.forEach((curve, channel) =>
+    curve.forEach((light, value) => {
+      // Half a step, so that cutting rounds.
+      const rounding = channel === 0 ? 0.5 : 0;
+      const added = columns[channel].map((part) => part * light * LIGHT_STEPS + rounding);
+      lights.set(added, (channel * 256 + value) * 4);
+    })
+  );
+  return { lights, encoded: encodedSteps(encode) };
+}
+
+const encodedBy = new Map<ColourModel["encode"], Uint8Array>();
+
+function encodedSteps(encode: ColourModel["encode"]): Uint8Array {
+  let steps = encodedBy.get(encode);
+  if (steps === undefined) {
+    steps = Uint8Array.from({ length: LIGHT_STEPS + 1 }, (_, i) => Math.round(255 * encode(i / LIGHT_STEPS)));
+    encodedBy.set(encode, steps);
+  }
+  return steps;
+}
+
+/** Whether grays, primaries and the colours between them stay as they are. */
+function isIdentity(lights: Float32Array, encoded: Uint8Array): boolean {
+  const LEVELS = [0, 32, 64, 96, 128, 160, 192, 224, 255];
+  const gray = (value: number) => [value, value, value];
+  const mixed = LEVELS.flatMap((r) => LEVELS.flatMap((g) => LEVELS.map((b) => [r, g, b])));
+  return [...Array.from({ length: 256 }, (_, value) => gray(value)), ...mixed].every((colour) =>
+    colour.every((value, channel) => {
+      const light = colour.reduce((sum, level, i) => sum + lights[(i * 256 + level) * 4 + channel], 0);
+      return Math.abs(encoded[Math.trunc(Math.min(LIGHT_STEPS, Math.max(0, light)))] - value) <= ROUNDING;
+    })
+  );
+}
