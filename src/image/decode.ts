@@ -3,7 +3,7 @@ import { ImageError } from "../base/errors.ts";
 import type { Size } from "../base/layout.ts";
 import { collectNow, release } from "../base/release.ts";
 import type { Pixels } from "../base/pixels.ts";
-import { convertToSrgb } from "./colour/convert.ts";
+import { convertToSrgb } from "./convert_to_srgb.ts";
 import type { Bytes, DecodedFile, Decoder } from "./formats/format.ts";
 import { decodeAvif, decodeHeic, identifyHeif } from "./formats/heif.ts";
 import { decodeJpeg } from "./formats/jpeg.ts";

@@ -12,7 +12,8 @@ import type { Density, Mask, Pixels } from "../base/pixels.ts";
 import srgb from "./colour/srgb.icc" with { type: "bytes" };
 import { asBuffer } from "./formats/format.ts";
 import { wasmCodec } from "./formats/wasm_codec.ts";
-import { type PngChunk, writePng } from "./png_writer.ts";
+import { writePng } from "./png_writer.ts";
+import type { PngChunk } from "./formats/png_chunks.ts";
 
 // mozjpeg compresses better than jimp's JPEG encoder; jimp has no WebP encoder.
 const mozjpeg = wasmCodec({ binary: mozjpegEncoder, init: initMozjpeg, run: encodeMozjpeg });

@@ -1,13 +1,10 @@
-import { constants, crc32, deflateSync, type ZlibOptions } from "node:zlib";
+import { constants, deflateSync, type ZlibOptions } from "node:zlib";
 import { release } from "../base/release.ts";
+import { joinChunks, type PngChunk } from "./formats/png_chunks.ts";
 import { borrowKernels, wholeVectors } from "./kernels.ts";
 
 /** Colour types (PNG specification, third edition, section 11.2.1), and their bytes per pixel at 8 bits a channel. */
 const COLOUR = { rgba: { type: 6, bytesPerPixel: 4 }, gray: { type: 0, bytesPerPixel: 1 } } as const;
-
-export type PngChunk = readonly [name: string, data: Uint8Array];
-
-const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 
 /** Bytes that zlib allocates at a time; it joins the pieces at the end. */
 const CHUNK_SIZE = 262_144;
@@ -89,22 +86,4 @@ function chooseCompression(filtered: Uint8Array): ZlibOptions {
   }
   const [runs, repetitions] = [RUNS, REPETITIONS].map((options) => deflateSync(sample, options).length);
   return repetitions < MAX_RATIO * runs ? REPETITIONS : RUNS;
-}
-
-/** Joins chunks to a PNG file, with their lengths and checksums. */
-export function joinChunks(chunks: PngChunk[]): Uint8Array<ArrayBuffer> {
-  const length = chunks.reduce((sum, [, data]) => sum + 12 + data.length, SIGNATURE.length);
-  const file = new Uint8Array(length);
-  const view = new DataView(file.buffer);
-  file.set(SIGNATURE);
-  let at = SIGNATURE.length;
-  for (const [name, data] of chunks) {
-    view.setUint32(at, data.length);
-    new TextEncoder().encodeInto(name, file.subarray(at + 4));
-    file.set(data, at + 8);
-    const end = at + 8 + data.length;
-    view.setUint32(end, crc32(file.subarray(at + 4, end)));
-    at = end + 4;
-  }
-  return file;
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { inflateSync } from "node:zlib";
-import { convertToSrgb } from "../../src/image/colour/convert.ts";
+import { convertToSrgb } from "../../src/image/convert_to_srgb.ts";
 import type { ColourTag } from "../../src/image/colour/tag.ts";
 import { decode } from "../../src/image/decode.ts";
 import { fixture } from "../support/images.ts";

@@ -5,7 +5,7 @@ import { PNG } from "pngjs";
 import { ImageError } from "../../base/errors.ts";
 import type { Density } from "../../base/pixels.ts";
 import { type Chromaticities, type ColourTag, MAX_PROFILE_BYTES } from "../colour/tag.ts";
-import { joinChunks, type PngChunk } from "../png_writer.ts";
+import { joinChunks, type PngChunk } from "./png_chunks.ts";
 import { readExif, toDensity } from "./exif.ts";
 import { asBuffer, asPixels, type Bytes, type Decoder, textAt, viewOf } from "./format.ts";
 

@@ -1,10 +1,10 @@
-import type { Pixels } from "../../base/pixels.ts";
-import { borrowKernels, type KernelMemory } from "../kernels.ts";
-import { modelOfCodePoints, modelOfGamma } from "./cicp.ts";
-import { readProfile } from "./icc.ts";
-import { type Matrix, transpose } from "./matrix.ts";
-import type { ColourModel } from "./model.ts";
-import { type ColourTag, MAX_PROFILE_BYTES } from "./tag.ts";
+import type { Pixels } from "../base/pixels.ts";
+import { borrowKernels, type KernelMemory } from "./kernels.ts";
+import { modelOfCodePoints, modelOfGamma } from "./colour/cicp.ts";
+import { readProfile } from "./colour/icc.ts";
+import { type Matrix, transpose } from "./colour/matrix.ts";
+import type { ColourModel } from "./colour/model.ts";
+import { type ColourTag, MAX_PROFILE_BYTES } from "./colour/tag.ts";
 
 /** Steps of light between black and white: at the dark end of sRGB, twenty to one step of the result. */
 const LIGHT_STEPS = 65_535;
@@ -42,7 +42,7 @@ const SIDE = 52;
 const STEP = 255 / (SIDE - 1);
 
 async function convertByTables(image: Pixels, profile: Uint8Array<ArrayBuffer>): Promise<void> {
-  const { convertByLittleCms } = await import("../formats/magick.ts");
+  const { convertByLittleCms } = await import("./formats/magick.ts");
   if (image.width * image.height <= MAX_EXACT_PIXELS) return await convertByLittleCms(image, profile);
   const nodes = new Uint8Array(SIDE ** 3 * 4);
   for (let i = 0; i < SIDE ** 3; i++) {
