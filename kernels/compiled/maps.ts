@@ -5,6 +5,7 @@ import { multiplyAdd, sumLanes } from "./vector";
 /**
  * A 3×3 convolution to one channel, rows from `y` to `end`.
  * @param weights [9][channels]
+ * @param biasAt where the bias lies
  */
 export function convolveToMap(
   from: usize,
@@ -12,12 +13,12 @@ export function convolveToMap(
   height: i32,
   vectors: i32,
   weights: usize,
-  bias: f32,
+  biasAt: usize,
   to: usize,
   y: i32,
   end: i32,
 ): void {
-  const pixel = <usize> vectors << 4, row = pixel * width;
+  const pixel = <usize> vectors << 4, row = pixel * width, bias = load<f32>(biasAt);
   to += <usize> (y * width) << 2;
   for (; y < end; y++) {
     const firstTap = y == 0 ? 1 : 0, taps = y == height - 1 ? 2 : 3;
