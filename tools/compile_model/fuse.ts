@@ -55,7 +55,9 @@ class Fusion {
       case "Sigmoid":
         return this.#sigmoid(node);
       case "Concat":
-        if (node.attributes.axis !== 1) throw new UnsupportedError(node, "it joins along another axis than the channels");
+        if (node.attributes.axis !== 1) {
+          throw new UnsupportedError(node, "it joins along another axis than the channels");
+        }
         return void this.#joined.set(to, node.inputs.flatMap((name) => this.#joined.get(name) ?? [name]));
       case "MaxPool":
         this.#checkPool(node);
@@ -102,11 +104,15 @@ class Fusion {
     const [outputs, inputs, kernel] = weight.dims;
     const [stride] = list(node, "strides", [1]), [dilation] = list(node, "dilations", [1]);
     checkConvolution(node, weight.dims);
-    if (biasName && bias?.at === undefined) throw new UnsupportedError(node, "its bias is no float32 constant of the file");
+    if (biasName && bias?.at === undefined) {
+      throw new UnsupportedError(node, "its bias is no float32 constant of the file");
+    }
     const from = this.#joined.get(input) ?? [input];
     const { name } = node, biases = bias ? [bias.at!] : [];
     if (from.every((source) => this.#isMap(source))) {
-      if (outputs !== 1 || kernel !== 1) throw new UnsupportedError(node, "maps are only blended, by one 1×1 convolution");
+      if (outputs !== 1 || kernel !== 1) {
+        throw new UnsupportedError(node, "maps are only blended, by one 1×1 convolution");
+      }
       return this.#emit({
         op: "blend",
         from: from.map((source) => this.#resizedMaps.get(source) ?? source),
@@ -141,7 +147,9 @@ class Fusion {
     const [to] = node.outputs;
     const convs = node.inputs.map((name) => this.#absorb(name, "conv"));
     const [a, b] = convs;
-    if (a && b && isPlain(a) && isPlain(b) && a.kernel === b.kernel && a.stride === b.stride && a.dilation === b.dilation) {
+    if (
+      a && b && isPlain(a) && isPlain(b) && a.kernel === b.kernel && a.stride === b.stride && a.dilation === b.dilation
+    ) {
       return this.#replace([a, b], {
         ...a,
         from: [...a.from, ...b.from],

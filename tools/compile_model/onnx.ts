@@ -151,7 +151,7 @@ function readValue(message: Uint8Array): { name: string; dims: number[] } {
   let name = "";
   fields(reader, (number) => {
     if (number === 1) name = reader.string();
-    else if (number === 2) for (const shape of submessages(reader.bytes(), 1, 2, 1)) dims.push(dimension(shape));
+    else if (number === 2) { for (const shape of submessages(reader.bytes(), 1, 2, 1)) dims.push(dimension(shape)); }
     else return false;
     return true;
   });

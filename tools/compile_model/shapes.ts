@@ -17,6 +17,9 @@ export class UnsupportedError extends Error {
   }
 }
 
+/** Those that compute tensors; `fold` has those that compute shapes. */
+const OPERATORS = new Set(["Conv", "MaxPool", "Concat", "Resize", "Relu", "Sigmoid", "Add"]);
+
 /** Drops all that `output` does not depend on. */
 export function nodesFor(graph: Graph, output: string): Node[] {
   const needed = new Set([output]);
@@ -33,7 +36,12 @@ export function nodesFor(graph: Graph, output: string): Node[] {
  * a tensor for its size to resize another to it.
  * @throws {UnsupportedError} for an operator that is not known.
  */
-export function inferShapes(nodes: readonly Node[], constants: Map<string, Constant>, input: string, dims: number[]): Shapes {
+export function inferShapes(
+  nodes: readonly Node[],
+  constants: Map<string, Constant>,
+  input: string,
+  dims: number[],
+): Shapes {
   const shapes = new Map([[input, dims]]);
   const known = new Map([...constants].map(([name, { values }]) => [name, values]));
   const kept = nodes.filter((node) => {
@@ -80,13 +88,16 @@ function outputDims(
   known: Map<string, number[]>,
   constants: Map<string, Constant>,
 ): number[] {
+  if (!OPERATORS.has(node.op)) throw new UnsupportedError(node, "this operator is not supported");
   const input = shapes.get(node.inputs[0]);
   if (input === undefined) throw new UnsupportedError(node, "its input is no tensor of the network");
   const [batch, channels, height, width] = input;
   switch (node.op) {
     case "Conv": {
       const weights = constants.get(node.inputs[1]);
-      if (weights?.at === undefined) throw new UnsupportedError(node, "its weights are no float32 constant of the file");
+      if (weights?.at === undefined) {
+        throw new UnsupportedError(node, "its weights are no float32 constant of the file");
+      }
       const [stride] = list(node, "strides", [1]);
       return [batch, weights.dims[0], Math.ceil(height / stride), Math.ceil(width / stride)];
     }
@@ -97,7 +108,9 @@ function outputDims(
     case "Resize": {
       const [, , scales, sizes] = node.inputs.map((name) => known.get(name));
       if (sizes !== undefined && sizes.length === 4) return sizes;
-      if (scales !== undefined && scales.length === 4) return input.map((size, axis) => Math.floor(size * scales[axis]));
+      if (scales !== undefined && scales.length === 4) {
+        return input.map((size, axis) => Math.floor(size * scales[axis]));
+      }
       throw new UnsupportedError(node, "its size is not known before it runs");
     }
     case "Relu":

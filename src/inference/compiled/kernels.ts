@@ -1,7 +1,3 @@
-import { relaxedSimd } from "wasm-feature-detect";
-import plain from "./kernels.wasm" with { type: "bytes" };
-import relaxed from "./kernels_relaxed.wasm" with { type: "bytes" };
-
 /**
  * The kernels in `kernels/compiled/`, where each is described. `deno run -A tools/compiled_kernels.ts` compiles them.
  * Addresses and lengths are bytes in the memory that all instances share.
@@ -146,16 +142,7 @@ export interface NetworkKernels {
   sigmoid(at: number, count: number): void;
 }
 
-let compiling: Promise<WebAssembly.Module> | undefined;
-
-/** The kernels for this machine, compiled once for all workers: with relaxed SIMD (fused multiply-add) if it has that. */
-export function kernelModule(): Promise<WebAssembly.Module> {
-  compiling ??= relaxedSimd().then((hasIt) => WebAssembly.compile(hasIt ? relaxed : plain));
-  // Reported to whoever awaits it.
-  compiling.catch(() => {});
-  return compiling;
-}
-
+/** One thread's kernels. */
 export function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): NetworkKernels {
   return new WebAssembly.Instance(module, { env: { memory, abort } }).exports as unknown as NetworkKernels;
 }

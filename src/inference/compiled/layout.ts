@@ -23,6 +23,8 @@ export interface ConvLayout {
 export interface Layout {
   /** Numbers by which the threads divide the work. */
   readonly counters: number;
+  /** By thread: the run that it takes part in. */
+  readonly attendance: number;
   /** By the side of a tile: its matrix G. */
   readonly matrices: Readonly<Record<number, number>>;
   /** By the index of a step. */
@@ -57,7 +59,7 @@ export function layOut(plan: Plan, fileBytes: number, threads: number, base: num
     end = Math.ceil((end + bytes) / 64) * 64;
     return address;
   };
-  const counters = reserve((plan.steps.length + 1) * COUNTERS * 4 + threads * 4);
+  const counters = reserve((plan.steps.length + 1) * COUNTERS * 4), attendance = reserve(threads * 4);
   const matrices = { 2: reserve(4 * 24), 4: reserve(6 * 24), 6: reserve(8 * 24) };
   const convolutions: Record<number, ConvLayout> = {}, maps: Record<number, { weights: number; bias: number }> = {};
   let blockBytes = 0, patchBytes = 0;
@@ -82,7 +84,19 @@ export function layOut(plan: Plan, fileBytes: number, threads: number, base: num
   const arena = reserve(Math.max(plan.arena, fileBytes));
   // Kernels read whole vectors, up to 12 bytes beyond the last row of a map.
   reserve(64);
-  return { counters, matrices, convolutions, maps, planes, scratch, blocks, arena, file: arena, bytes: end };
+  return {
+    counters,
+    attendance,
+    matrices,
+    convolutions,
+    maps,
+    planes,
+    scratch,
+    blocks,
+    arena,
+    file: arena,
+    bytes: end,
+  };
 }
 
 function convShape(plan: Plan, step: ConvStep, threads: number): Omit<ConvLayout, "weights" | "bias"> {

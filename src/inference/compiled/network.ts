@@ -1,6 +1,5 @@
 import { instantiate } from "./kernels.ts";
-import { layOut } from "./layout.ts";
-import type { Layout } from "./layout.ts";
+import { type Layout, layOut } from "./layout.ts";
 import type { Plan } from "./plan.ts";
 import { type Programs, programsOf } from "./program.ts";
 import { Team } from "./team.ts";
@@ -22,7 +21,7 @@ export class NetworkThread {
 
   constructor({ module, memory, plan, layout, thread }: Seat, pause?: () => void) {
     this.#programs = programsOf(plan, layout, instantiate(module, memory), thread);
-    this.#team = new Team({ memory, counters: layout.counters, thread, pause });
+    this.#team = new Team({ memory, ...layout, thread, pause });
   }
 
   get programs(): Programs {
@@ -33,11 +32,20 @@ export class NetworkThread {
     this.#team.begin(run, this.#programs[program]);
   }
 
+  /** Whether a thread has taken part in a run. */
+  took(thread: number, run: number): boolean {
+    return this.#team.took(thread, run);
+  }
+
   /** @throws {Error} as {@link Team.run} does. */
   run(run: number, program: keyof Programs): void {
     this.#team.run(run, this.#programs[program]);
   }
 }
+
+/** A thread that has missed as many runs in a row, over at least as long, is gone or hangs. */
+const MISSED_RUNS = 3;
+const MISSED_MS = 2000;
 
 /** Wakes the other threads for a run; each calls {@link NetworkThread.run}. */
 export type Wake = (run: number, program: keyof Programs) => void;
@@ -50,6 +58,8 @@ export class Network {
   readonly plan: Plan;
   readonly #thread: NetworkThread;
   #runs = 0;
+  /** By thread, since when and how often in a row it has missed runs. */
+  readonly #missed: { runs: number; since: number }[];
 
   /** @param pause for tests: as in {@link NetworkThread}. */
   constructor(module: WebAssembly.Module, plan: Plan, file: Uint8Array, threads: number, pause?: () => void) {
@@ -61,6 +71,7 @@ export class Network {
     this.plan = plan;
     this.seat = { module, memory, plan, layout, thread: 0 };
     this.#thread = new NetworkThread(this.seat, pause);
+    this.#missed = Array.from({ length: threads }, () => ({ runs: 0, since: 0 }));
     placeConstants(this.seat, file);
   }
 
@@ -85,11 +96,23 @@ export class Network {
     return this.#thread.programs;
   }
 
+  /** A thread that has taken no part for a while. Runs end without it, but take longer. */
+  absentThread(): number | undefined {
+    const now = performance.now();
+    const absent = this.#missed.findIndex(({ runs, since }) => runs >= MISSED_RUNS && now - since >= MISSED_MS);
+    return absent < 0 ? undefined : absent;
+  }
+
   #run(program: keyof Programs, wake: Wake): void {
     const run = ++this.#runs;
     this.#thread.begin(run, program);
     wake(run, program);
     this.#thread.run(run, program);
+    for (const [thread, missed] of this.#missed.entries()) {
+      const took = this.#thread.took(thread, run);
+      if (missed.runs === 0) missed.since = performance.now();
+      missed.runs = took ? 0 : missed.runs + 1;
+    }
   }
 }
 

@@ -6,6 +6,8 @@ export interface Member {
   readonly memory: WebAssembly.Memory;
   /** Where the team's counters lie, in bytes. */
   readonly counters: number;
+  /** Where each thread notes the run that it takes part in, in bytes. */
+  readonly attendance: number;
   /** From 0; the thread 0 begins runs and waits for their end. */
   readonly thread: number;
   /** For tests: called before each block is taken. */
@@ -30,11 +32,13 @@ const MAX_BLOCKS = 0xffff;
  */
 export class Team {
   readonly #cells: Int32Array;
+  readonly #attendance: Int32Array;
   readonly #thread: number;
   readonly #pause?: () => void;
 
-  constructor({ memory, counters, thread, pause }: Member) {
+  constructor({ memory, counters, attendance, thread, pause }: Member) {
     this.#cells = new Int32Array(memory.buffer, counters);
+    this.#attendance = new Int32Array(memory.buffer, attendance);
     this.#thread = thread;
     this.#pause = pause;
   }
@@ -54,6 +58,7 @@ export class Team {
    * @throws {Error} if a thread that has taken a block does not finish it, in thread 0 only: the others leave.
    */
   run(run: number, tasks: readonly Task[]): void {
+    Atomics.store(this.#attendance, this.#thread, run);
     for (let step = 0; step < tasks.length; step++) {
       const { blocks, name } = tasks[step];
       for (let block = this.#take(run, step, blocks); block !== undefined; block = this.#take(run, step, blocks)) {
@@ -65,6 +70,11 @@ export class Team {
       if (this.#thread === 0) throw new Error(`a thread has not finished its part of ${name}`);
       return;
     }
+  }
+
+  /** Whether a thread has taken part in a run. */
+  took(thread: number, run: number): boolean {
+    return Atomics.load(this.#attendance, thread) === run;
   }
 
   #take(run: number, step: number, blocks: number): number | undefined {
