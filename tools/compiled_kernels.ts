@@ -11,11 +11,13 @@ const GEMM = new URL("kernels/compiled/gemm.ts", ROOT);
 /** The modules, by the name of their file in `src/inference/compiled/`. */
 export const MODULES = { "kernels_relaxed.wasm": ["--enable", "relaxed-simd"], "kernels.wasm": [] };
 
+export type ModuleName = keyof typeof MODULES;
+
 /** What the memory may grow to, in pages of 64 KiB: all that an address of 32 bits reaches. */
 const MAXIMUM_PAGES = "65536";
 
 /** @throws {Error} with what the compiler says. */
-export async function compileNetworkKernels(name: keyof typeof MODULES): Promise<Uint8Array> {
+export async function compileNetworkKernels(name: ModuleName): Promise<Uint8Array> {
   let binary: Uint8Array | undefined;
   const messages: string[] = [];
   const options = ["-O3", "--runtime", "stub", "--noAssert", "--enable", "simd", ...MODULES[name]];
@@ -32,7 +34,7 @@ export async function compileNetworkKernels(name: keyof typeof MODULES): Promise
 
 if (import.meta.main) {
   await Deno.writeTextFile(GEMM, gemmSource());
-  for (const name of Object.keys(MODULES) as (keyof typeof MODULES)[]) {
+  for (const name of Object.keys(MODULES) as ModuleName[]) {
     await Deno.writeFile(new URL(`src/inference/compiled/${name}`, ROOT), await compileNetworkKernels(name));
   }
 }

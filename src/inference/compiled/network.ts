@@ -2,7 +2,7 @@ import { instantiate } from "./kernels.ts";
 import { type Layout, layOut } from "./layout.ts";
 import type { Plan } from "./plan.ts";
 import { type Programs, programsOf } from "./program.ts";
-import { Team } from "./team.ts";
+import { type Pause, Team } from "./team.ts";
 import { weightMatrix } from "./winograd.ts";
 
 /** What a thread needs to take part in a network's runs; can be posted. */
@@ -14,14 +14,20 @@ export interface Seat {
   readonly thread: number;
 }
 
+/** As in {@link Member}, for tests. */
+export interface TeamOptions {
+  pause?: Pause;
+  stallMs?: number;
+}
+
 /** One thread of a network. */
 export class NetworkThread {
   readonly #programs: Programs;
   readonly #team: Team;
 
-  constructor({ module, memory, plan, layout, thread }: Seat, pause?: () => void) {
+  constructor({ module, memory, plan, layout, thread }: Seat, { pause, stallMs }: TeamOptions = {}) {
     this.#programs = programsOf(plan, layout, instantiate(module, memory), thread);
-    this.#team = new Team({ memory, ...layout, thread, pause });
+    this.#team = new Team({ memory, ...layout, thread, pause, stallMs });
   }
 
   get programs(): Programs {
@@ -61,8 +67,8 @@ export class Network {
   /** By thread, since when and how often in a row it has missed runs. */
   readonly #missed: { runs: number; since: number }[];
 
-  /** @param pause for tests: as in {@link NetworkThread}. */
-  constructor(module: WebAssembly.Module, plan: Plan, file: Uint8Array, threads: number, pause?: () => void) {
+  /** @param file the ONNX file that the plan was made of. */
+  constructor(module: WebAssembly.Module, plan: Plan, file: Uint8Array, threads: number, options?: TeamOptions) {
     const layout = layOut(plan, file.length, threads, heapBase(module));
     const pages = Math.ceil(layout.bytes / PAGE);
     // All at once: growing a shared memory while threads run can fail or hang in Deno (denoland/deno issue 35658). Pages
@@ -70,7 +76,7 @@ export class Network {
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     this.plan = plan;
     this.seat = { module, memory, plan, layout, thread: 0 };
-    this.#thread = new NetworkThread(this.seat, pause);
+    this.#thread = new NetworkThread(this.seat, options);
     this.#missed = Array.from({ length: threads }, () => ({ runs: 0, since: 0 }));
     placeConstants(this.seat, file);
   }
@@ -103,13 +109,18 @@ export class Network {
     return absent < 0 ? undefined : absent;
   }
 
+  /** Whether a thread has taken part in the last run. */
+  attended(thread: number): boolean {
+    return this.#thread.took(thread, this.#runs);
+  }
+
   #run(program: keyof Programs, wake: Wake): void {
     const run = ++this.#runs;
     this.#thread.begin(run, program);
     wake(run, program);
     this.#thread.run(run, program);
     for (const [thread, missed] of this.#missed.entries()) {
-      const took = this.#thread.took(thread, run);
+      const took = this.attended(thread);
       if (missed.runs === 0) missed.since = performance.now();
       missed.runs = took ? 0 : missed.runs + 1;
     }

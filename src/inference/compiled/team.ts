@@ -10,15 +10,16 @@ export interface Member {
   readonly attendance: number;
   /** From 0; the thread 0 begins runs and waits for their end. */
   readonly thread: number;
-  /** For tests: called before each block is taken. */
-  readonly pause?: () => void;
+  /** For tests: called before each block is taken, and before one that has been taken is worked at. */
+  readonly pause?: Pause;
+  /** How long the blocks of one step may stay unfinished, in milliseconds; a block takes a few. */
+  readonly stallMs?: number;
 }
+
+export type Pause = (moment: "between" | "within") => void;
 
 /** How often a thread looks whether a step is done before it sleeps; about 20 µs. */
 const SPINS = 2000;
-
-/** How long the blocks of one step may stay unfinished; a block takes a few milliseconds at most. */
-export const STALL_MS = 5000;
 
 /** Runs are numbered by 15 bits; the number stands above the 16 bits of a counter that count blocks. */
 const RUNS = 0x8000;
@@ -34,13 +35,15 @@ export class Team {
   readonly #cells: Int32Array;
   readonly #attendance: Int32Array;
   readonly #thread: number;
-  readonly #pause?: () => void;
+  readonly #pause?: Pause;
+  readonly #stallMs: number;
 
-  constructor({ memory, counters, attendance, thread, pause }: Member) {
+  constructor({ memory, counters, attendance, thread, pause, stallMs = 5000 }: Member) {
     this.#cells = new Int32Array(memory.buffer, counters);
     this.#attendance = new Int32Array(memory.buffer, attendance);
     this.#thread = thread;
     this.#pause = pause;
+    this.#stallMs = stallMs;
   }
 
   /** Makes a run's blocks ready to be taken. For thread 0, before it runs them itself and has the others do so. */
@@ -62,6 +65,7 @@ export class Team {
     for (let step = 0; step < tasks.length; step++) {
       const { blocks, name } = tasks[step];
       for (let block = this.#take(run, step, blocks); block !== undefined; block = this.#take(run, step, blocks)) {
+        this.#pause?.("within");
         tasks[step].run(block);
         this.#finish(run, step, blocks);
       }
@@ -78,7 +82,7 @@ export class Team {
   }
 
   #take(run: number, step: number, blocks: number): number | undefined {
-    this.#pause?.();
+    this.#pause?.("between");
     const index = step * COUNTERS, start = tag(run);
     let seen = Atomics.load(this.#cells, index);
     while (seen >= start && seen < start + blocks) {
@@ -95,7 +99,7 @@ export class Team {
     if (before + 1 === tag(run) + blocks) Atomics.notify(this.#cells, index);
   }
 
-  /** Waits until a step is done; `left` if another run has begun, or if nothing happens for {@link STALL_MS}. */
+  /** Waits until a step is done; `left` if another run has begun, or if nothing happens for `stallMs`. */
   #wait(run: number, step: number, blocks: number): "done" | "left" {
     const index = step * COUNTERS + 1, start = tag(run), end = start + blocks;
     for (let spins = 0; spins < SPINS; spins++) {
@@ -105,7 +109,7 @@ export class Team {
       const seen = Atomics.load(this.#cells, index);
       if (seen === end) return "done";
       if (seen < start || seen > end) return "left";
-      if (Atomics.wait(this.#cells, index, seen, STALL_MS) === "timed-out") return "left";
+      if (Atomics.wait(this.#cells, index, seen, this.#stallMs) === "timed-out") return "left";
     }
   }
 }
