@@ -67,16 +67,13 @@ export function resize(
 
 /** A row of pixels resized to twice its width: a quarter of each pixel is that of its neighbour. */
 function doubleRow(from: usize, row: usize, pixel: usize, to: usize): void {
-  const quarter = f32x4.splat(0.25), end = from + row;
-  for (let vector: usize = 0; vector < pixel; vector += 16) {
-    let target = to + vector;
-    let left = v128.load(from + vector), middle = left;
-    for (let at = from + vector; at < end; at += pixel, target += 2 * pixel) {
-      const right = at + pixel < end ? v128.load(at + pixel) : middle;
-      v128.store(target, mix(middle, left, quarter));
-      v128.store(target + pixel, mix(middle, right, quarter));
-      left = middle;
-      middle = right;
+  const quarter = f32x4.splat(0.25), first = from, last = from + row - pixel;
+  for (; from <= last; from += pixel, to += 2 * pixel) {
+    const left = from > first ? from - pixel : from, right = from < last ? from + pixel : from;
+    for (let vector: usize = 0; vector < pixel; vector += 16) {
+      const middle = v128.load(from + vector);
+      v128.store(to + vector, mix(middle, v128.load(left + vector), quarter));
+      v128.store(to + vector + pixel, mix(middle, v128.load(right + vector), quarter));
     }
   }
 }

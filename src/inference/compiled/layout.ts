@@ -43,7 +43,7 @@ export interface Layout {
 }
 
 /** A block's inputs and outputs stay in a core's second-level cache, together with the weights of one plane. */
-const BLOCK_BYTES = 1_200_000;
+const BLOCK_BYTES = 800_000;
 
 /** More gain nothing. */
 const MAX_BLOCK_ROWS = 96;
