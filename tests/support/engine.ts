@@ -1,5 +1,6 @@
 import { getLogger } from "@logtape/logtape";
 import { Engine, type EngineOptions } from "../../src/inference/engine/engine.ts";
+import { withPlan } from "../../src/inference/compiled/plan_file.ts";
 import { loadModel, type Model } from "../../src/inference/model/manifest.ts";
 
 const file = (name: string) => new URL(`../../static/${name}`, import.meta.url);
@@ -12,6 +13,11 @@ export function defaultModel(): Promise<Model> {
 /** The quickest model that ships, for tests of everything around the model. */
 export function quickModel(): Promise<Model> {
   return loadModel(file("models/u2netp-fast.onnx"), file("models/u2netp-fast.json"));
+}
+
+/** A model with its plan, by its path in `static/`, without `.onnx`. */
+export async function compiledModel(path: string): Promise<Model> {
+  return await withPlan(await loadModel(file(`${path}.onnx`), file(`${path}.json`)), file(`${path}.onnx`));
 }
 
 /** Runs `use` with the real engine and a real model, by default the quickest, and closes the engine. */

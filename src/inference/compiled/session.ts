@@ -1,21 +1,17 @@
 import { release } from "../../base/release.ts";
 import { postprocess } from "../model/postprocess.ts";
-import type { InferInput, Inferred, LoadInput } from "../model/session.ts";
+import type { InferInput, Inferred, LoadInput, LoadOutput, StartInput } from "../model/session.ts";
 import type { Operations, Output } from "../workers/rpc.ts";
 import type { Manifest } from "../model/manifest.ts";
 import { Network, type Wake } from "./network.ts";
 import type { Plan } from "./plan.ts";
 import type { ThreadMessage, ThreadReady } from "./thread.ts";
 
-export interface CompiledStart {
+export interface CompiledSetup {
   /** The kernels, compiled. */
   readonly module: WebAssembly.Module;
   /** A port to each thread besides the worker's own. */
   readonly threads: readonly MessagePort[];
-}
-
-export interface CompiledLoad extends LoadInput {
-  readonly plan: Plan;
 }
 
 /** Runs models of which there is a plan. All of them share the worker and its threads: one runs at a time. */
@@ -24,14 +20,15 @@ class CompiledSession {
   readonly #threads: readonly MessagePort[];
   readonly #loaded = new Map<string, { network: Network; manifest: Manifest }>();
 
-  constructor({ module, threads }: CompiledStart) {
+  constructor({ module, threads }: CompiledSetup) {
     this.#module = module;
     this.#threads = threads;
   }
 
-  /** @returns what of the manifest does not fit the model, if anything. */
-  async load({ model, manifest, plan }: CompiledLoad): Promise<string | undefined> {
-    const mismatch = mismatchOf(plan, manifest);
+  /** @returns what in the manifest does not match the plan, if anything. */
+  async load({ model, manifest, plan }: LoadInput): Promise<string | undefined> {
+    if (plan === undefined) throw new Error(`${manifest.name} has no plan`);
+    const mismatch = findMismatch(plan, manifest);
     if (mismatch !== undefined) return mismatch;
     const { name } = manifest;
     const network = new Network(this.#module, plan, model, 1 + this.#threads.length);
@@ -78,7 +75,7 @@ function queueFailure(message: string): void {
   }, 0);
 }
 
-function mismatchOf(plan: Plan, { input, output }: Manifest): string | undefined {
+function findMismatch(plan: Plan, { input, output }: Manifest): string | undefined {
   const [{ width, height }] = plan.tensors;
   if (input.width !== width || input.height !== height) {
     return `it gives the input size ${input.width}×${input.height}, the plan is for ${width}×${height}`;
@@ -96,12 +93,12 @@ let session: CompiledSession;
 
 /** What a worker does that runs compiled models. */
 export const sessionOperations = {
-  async start(input: { runtime: CompiledStart; first: CompiledLoad }): Promise<Output<{ mismatch?: string }>> {
-    session = new CompiledSession(input.runtime);
-    return { value: { mismatch: await session.load(input.first) } };
+  async start({ setup, first }: StartInput<CompiledSetup>): Promise<Output<LoadOutput>> {
+    session = new CompiledSession(setup);
+    return { value: { mismatch: await session.load(first) } };
   },
 
-  async load(input: CompiledLoad): Promise<Output<{ mismatch?: string }>> {
+  async load(input: LoadInput): Promise<Output<LoadOutput>> {
     return { value: { mismatch: await session.load(input) } };
   },
 

@@ -19,7 +19,8 @@ const healthSchema = z.object({
   predict_server: z.object({ health: state }),
   engine: z.object({
     health: state,
-    backend: z.enum(["wasm", "native"]),
+    backend: z.enum(["wasm", "compiled", "native"]),
+    backendReason: z.string().describe("Why this backend runs."),
     mode: z.enum(["worker", "inline"]).describe("Where images are processed: in workers or on the main thread."),
     sandboxed: z.boolean().describe("Whether the image workers run without permissions."),
     threads: count,
@@ -55,6 +56,7 @@ const modelSchema = z.object({
 const metadataSchema = modelSchema.extend({
   models: z.array(modelSchema).describe("The models that a request can name. The first is the default."),
   backend: z.string(),
+  backendReason: z.string(),
   threads: count,
   workers: count,
   store: z.string(),
@@ -148,12 +150,13 @@ export function aboutRoute(options: AboutRouteOptions): Hono<AppEnv> {
   });
 
   route.get("/metadata", (c) => {
-    const { backend, threads, workers } = engineStatus();
+    const { backend, backendReason, threads, workers } = engineStatus();
     return c.json(
       {
         ...describe(models[0]),
         models: models.map(describe),
         backend,
+        backendReason,
         threads,
         workers,
         store,

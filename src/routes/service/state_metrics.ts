@@ -92,7 +92,9 @@ export function exposeState(sources: StateSources): void {
     return performance.timeOrigin / 1000;
   });
   const build = { version: appVersion, model: manifest.name, model_version: version };
-  gauge("cutcache_build_info", "Always 1; the labels name version and model.", () => [[build, 1]]);
+  gauge("cutcache_build_info", "Always 1; the labels name version, model and backend.", () => {
+    return [[{ ...build, backend: engineStatus().backend }, 1]];
+  });
 }
 
 function series(value: Value): (readonly [Labels, number])[] {
