@@ -4,11 +4,11 @@ import { decode } from "../../src/image/decode.ts";
 import type { Engine } from "../../src/inference/engine/engine.ts";
 import { EngineError, type EngineErrorCode, ImageError, UnknownModelError } from "../../src/base/errors.ts";
 import { defaultRenderOptions as render, renderOptionsSchema } from "../../src/render/options.ts";
-import { defaultModel, withEngine } from "../support/engine.ts";
+import { defaultModel, sessionWorkerUrl, withEngine } from "../support/engine.ts";
 import { discImage, paintImage, type Rgb } from "../support/images.ts";
 import { withLogs } from "../support/logs.ts";
 
-const faultySession = { session: import.meta.resolve("../support/faulty_session_worker.ts") };
+const faultySession = { session: sessionWorkerUrl("faulty_session_worker.ts") };
 const plain = ([red, green, blue]: Rgb) => paintImage(16, 16, () => [red, green, blue]);
 
 const failsWith = (...codes: EngineErrorCode[]) => (error: unknown) =>

@@ -77,14 +77,14 @@ function queueFailure(message: string): void {
 
 function findMismatch(plan: Plan, { input, output }: Manifest): string | undefined {
   const [{ width, height }] = plan.tensors;
-  if (input.width !== width || input.height !== height) {
-    return `it gives the input size ${input.width}×${input.height}, the plan is for ${width}×${height}`;
-  }
   if (input.name !== undefined && input.name !== plan.input) {
-    return `it names the input "${input.name}", the plan has "${plan.input}"`;
+    return `it names the input "${input.name}", the model has ["${plan.input}"]`;
+  }
+  if (input.width !== width || input.height !== height) {
+    return `it gives the input shape 1×3×${input.height}×${input.width}, the model takes 1×3×${height}×${width}`;
   }
   if (output !== undefined && output.name !== plan.output) {
-    return `it names the output "${output.name}", the plan has "${plan.output}"`;
+    return `it names the output "${output.name}", the model has ["${plan.output}"]`;
   }
   return undefined;
 }
