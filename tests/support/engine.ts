@@ -1,6 +1,6 @@
 import { getLogger } from "@logtape/logtape";
 import { Engine, type EngineOptions } from "../../src/inference/engine/engine.ts";
-import { withPlan } from "../../src/inference/compiled/plan_file.ts";
+import { withPlan } from "../../src/inference/model/plan_file.ts";
 import { loadModel, type Model } from "../../src/inference/model/manifest.ts";
 
 /** The backend of engines and servers in tests that do not choose one: `TEST_BACKEND`, or else the default. */

@@ -1,4 +1,4 @@
-import { paddedChannels, type Plan, type Step } from "../../src/inference/compiled/plan.ts";
+import { paddedChannels, type Plan, type Step } from "../../src/inference/model/plan.ts";
 
 /** The values of a tensor, by row, column and channel; 0 outside of it. */
 type Read = (y: number, x: number, channel: number) => number;

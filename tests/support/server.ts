@@ -201,7 +201,9 @@ export class TestServer {
     proxy_server: { health: string };
     predict_server: { health: string };
     engine: {
+      health: string;
       backend: string;
+      backend_reason: string;
       mode: string;
       sandboxed: boolean;
       threads: number;

@@ -5,7 +5,7 @@ import {
   sourcesOf,
   type Step,
   tensorBytes,
-} from "../../src/inference/compiled/plan.ts";
+} from "../../src/inference/model/plan.ts";
 import { tileCount } from "../../src/inference/compiled/winograd.ts";
 import type { Manifest } from "../../src/inference/model/manifest.ts";
 import { sha256 } from "../../src/base/hash.ts";

@@ -1,4 +1,4 @@
-import type { ConvStep, Step } from "../../src/inference/compiled/plan.ts";
+import type { ConvStep, Step } from "../../src/inference/model/plan.ts";
 import type { Constant, Node } from "./onnx.ts";
 import { list, type Shapes, UnsupportedError } from "./shapes.ts";
 

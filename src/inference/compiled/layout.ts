@@ -1,4 +1,4 @@
-import { type ConvStep, paddedChannels, type Plan, tensorBytes } from "./plan.ts";
+import { type ConvStep, paddedChannels, type Plan, tensorBytes } from "../model/plan.ts";
 import { tileCount } from "./winograd.ts";
 
 /** What a convolution needs to know of its place in memory and its division into blocks. */

@@ -1,6 +1,6 @@
 import { instantiate } from "./kernels.ts";
 import { type Layout, layOut } from "./layout.ts";
-import type { Plan } from "./plan.ts";
+import type { Plan } from "../model/plan.ts";
 import { type Programs, programsOf } from "./program.ts";
 import { type Pause, Team } from "./team.ts";
 import { weightMatrix } from "./winograd.ts";

@@ -1,6 +1,6 @@
 import type { NetworkKernels } from "./kernels.ts";
 import type { Layout } from "./layout.ts";
-import { type ConvStep, paddedChannels, type Plan, type PlanTensor, type Step, tensorBytes } from "./plan.ts";
+import { type ConvStep, paddedChannels, type Plan, type PlanTensor, type Step, tensorBytes } from "../model/plan.ts";
 
 /** A step that all threads work at: so many blocks, in any order, each by one thread. */
 export interface Task {

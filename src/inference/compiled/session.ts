@@ -4,7 +4,7 @@ import type { InferInput, Inferred, LoadInput, LoadOutput, StartInput } from "..
 import type { Operations, Output } from "../workers/rpc.ts";
 import type { Manifest } from "../model/manifest.ts";
 import { Network, type Wake } from "./network.ts";
-import type { Plan } from "./plan.ts";
+import type { Plan } from "../model/plan.ts";
 import type { ThreadMessage, ThreadReady } from "./thread.ts";
 
 export interface CompiledSetup {

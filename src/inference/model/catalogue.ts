@@ -33,7 +33,7 @@ export async function loadModels(selection: ModelSelection, staticFolder: URL): 
   const { model, modelPath, manifestPath, more, plans } = selection;
   const load = async (modelPath: string | URL, manifestPath: string | URL) => {
     const model = await loadModel(modelPath, manifestPath);
-    return plans ? await (await import("../compiled/plan_file.ts")).withPlan(model, modelPath) : model;
+    return plans ? await (await import("./plan_file.ts")).withPlan(model, modelPath) : model;
   };
   const loadByName = (name: string) => {
     const path = SHIPPED_MODELS.get(name) ?? `models/${name}`;

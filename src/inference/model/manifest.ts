@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { sha256, type Sha256Hex } from "../../base/hash.ts";
-import type { Plan } from "../compiled/plan.ts";
+import type { Plan } from "./plan.ts";
 
 const triple = z.tuple([z.number(), z.number(), z.number()]);
 

@@ -1,7 +1,7 @@
 import type { InferenceSession, Tensor } from "onnxruntime-web";
 import type { Mask } from "../../base/pixels.ts";
 import { release } from "../../base/release.ts";
-import type { Plan } from "../compiled/plan.ts";
+import type { Plan } from "./plan.ts";
 import type { Operations, Output } from "../workers/rpc.ts";
 import type { Manifest } from "./manifest.ts";
 import { postprocess } from "./postprocess.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { kernelModule } from "../../../src/inference/compiled/kernel_module.ts";
 import { Network } from "../../../src/inference/compiled/network.ts";
-import { withPlan } from "../../../src/inference/compiled/plan_file.ts";
+import { withPlan } from "../../../src/inference/model/plan_file.ts";
 import { decode } from "../../../src/image/decode.ts";
 import { loadModel, type Model } from "../../../src/inference/model/manifest.ts";
 import { defaultRenderOptions } from "../../../src/render/options.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { planSchema, sourcesOf, tensorBytes } from "../../../src/inference/compiled/plan.ts";
+import { planSchema, sourcesOf, tensorBytes } from "../../../src/inference/model/plan.ts";
 import { loadModel } from "../../../src/inference/model/manifest.ts";
 import { planText } from "../../../tools/compile_model.ts";
 import { compileModel } from "../../../tools/compile_model/compile.ts";

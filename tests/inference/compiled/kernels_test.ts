@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Network } from "../../../src/inference/compiled/network.ts";
-import type { ConvStep, Plan } from "../../../src/inference/compiled/plan.ts";
+import type { ConvStep, Plan } from "../../../src/inference/model/plan.ts";
 import { preprocess } from "../../../src/inference/model/preprocess.ts";
 import { decode } from "../../../src/image/decode.ts";
 import { compileNetworkKernels, type ModuleName, MODULES } from "../../../tools/compiled_kernels.ts";

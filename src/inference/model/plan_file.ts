@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { Model } from "../model/manifest.ts";
+import type { Model } from "./manifest.ts";
 import { planSchema } from "./plan.ts";
 
 /**
