@@ -86,6 +86,7 @@ Deno.test("about › the service describes itself", async (t) => {
       inputs: [{ name: "input.1", shape: [1, 3, 320, 320], type: "float32" }],
       outputs: [{ name: "1959", shape: [1, 1, 320, 320], type: "float32" }],
       backend: "wasm",
+      backend_reason: "chosen by INFERENCE_BACKEND",
       threads: navigator.hardwareConcurrency,
       workers: 1,
       store: "memory+sqlite",

@@ -30,7 +30,7 @@ export function exposeState(sources: StateSources): void {
   const { appVersion, models, cache, cutouts, engineStatus, storeHealth, deferred, readiness, telemetry } = sources;
   const [{ manifest, version }] = models;
   const registers = [telemetry.registry];
-  const labelNames = ["tier", "state", "version", "model", "model_version"];
+  const labelNames = ["tier", "state", "version", "model", "model_version", "backend"];
 
   const gauge = (name: string, help: string, read: () => Value) => {
     new Gauge({
