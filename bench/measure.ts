@@ -50,10 +50,13 @@ export class ServerMemory implements Disposable {
   readonly #timer: ReturnType<typeof setInterval>;
   #peak = 0;
 
-  /** @throws {Error} if there is no `/proc`, or not exactly one such server. */
-  constructor() {
-    const servers = descendants(Deno.pid).filter(({ command }) => command.includes("src/main.ts"));
-    if (servers.length !== 1) throw new Error(`${servers.length} servers run below this process, expected one`);
+  /**
+   * @param root the process that started the server, or one above it.
+   * @throws {Error} if there is no `/proc`, or not exactly one such server.
+   */
+  constructor(root = Deno.pid) {
+    const servers = descendants(root).filter(({ command }) => command.includes("src/main.ts"));
+    if (servers.length !== 1) throw new Error(`${servers.length} servers run below process ${root}, expected one`);
     this.#pid = servers[0].pid;
     this.launcherRss = sumOf(ancestors(this.#pid, Deno.pid).map((pid) => processMemory(pid).rss));
     this.#sample();

@@ -34,7 +34,7 @@ export const peer: Bench = {
   options: [
     { name: "peer", summary: "the other server's URL, such as http://127.0.0.1:7000", fallback: "" },
     { name: "peer-api", summary: `the API of both servers: ${Object.keys(APIS).join(" or ")}`, fallback: "predict" },
-    { name: "native", summary: "this server with the native ONNX Runtime", fallback: false },
+    { name: "backend", summary: "this server's INFERENCE_BACKEND", fallback: "wasm" },
     { name: "rounds", summary: "how often each image is sent as a new image", fallback: 5 },
   ],
 
@@ -43,8 +43,10 @@ export const peer: Bench = {
     const requestCutout = APIS[values.text("peer-api")];
     if (!URL.canParse(url)) throw new Error("--peer must be the other server's URL, such as http://127.0.0.1:7000");
     if (requestCutout === undefined) throw new Error(`--peer-api must be one of ${Object.keys(APIS).join(", ")}`);
-    const command = [Deno.execPath(), "task", "--quiet", values.flag("native") ? "start:native" : "start"];
-    await using server = await TestServer.start({ LOG_LEVEL: "warning" }, { checked: false, command });
+    const backend = values.text("backend");
+    const command = [Deno.execPath(), "task", "--quiet", backend === "native" ? "start:native" : "start"];
+    const settings = { LOG_LEVEL: "warning", INFERENCE_BACKEND: backend };
+    await using server = await TestServer.start(settings, { checked: false, command });
     const rounds = values.number("rounds");
     const time = async (address: string, image: Uint8Array<ArrayBuffer>) => {
       await delay(PAUSE_MS);

@@ -96,8 +96,8 @@ export const settings = z.object({
   INFERENCE_MODE: z.enum(["auto", "worker", "inline"]).default("auto").describe(
     "Where images are processed: `worker` (sandboxed workers), `inline` (the main thread: no sandbox, one image at a time) or `auto` (workers if the platform has them).",
   ),
-  INFERENCE_BACKEND: z.enum(["wasm", "native", "auto"]).default("wasm").describe(
-    "ONNX Runtime build: `wasm`, `native` (needs `deno task start:native`) or `auto` (native if it loads).",
+  INFERENCE_BACKEND: z.enum(["wasm", "compiled", "native", "auto"]).default("wasm").describe(
+    "What runs the models: `wasm` (ONNX Runtime's WebAssembly build), `compiled` (Cutcache's own WebAssembly, for u2netp and u2netp-fast), `native` (ONNX Runtime's native build; needs `deno task start:native`) or `auto` (the fastest that loads).",
   ),
   INFERENCE_THREADS: integer(1, 64).optional().describe("Threads per inference; defaults to the number of cores."),
   INFERENCE_WORKERS: integer(1, 64).default(1).describe(

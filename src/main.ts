@@ -24,6 +24,7 @@ async function main(): Promise<void> {
     modelPath: config.MODEL_PATH,
     manifestPath: config.MODEL_MANIFEST,
     more: config.MODELS,
+    plans: config.INFERENCE_BACKEND === "compiled" || config.INFERENCE_BACKEND === "auto",
   }, STATIC);
   const telemetry = new Telemetry();
   const engine = new Engine({

@@ -46,7 +46,14 @@ export interface ServeOptions {
  * @throws {Error} if a model cannot be loaded or the store cannot be opened.
  */
 export async function serve({ config, models, engine, telemetry, pageFolder, logger }: ServeOptions): Promise<void> {
-  const engineReady = engine.ready();
+  const engineReady = engine.ready().then(() => {
+    const { backend, backendReason, threads } = engine.status();
+    logger.info("Models run on the {backend} backend with {threads} threads: {reason}", {
+      backend,
+      threads,
+      reason: backendReason,
+    });
+  });
   // Awaited below. Until then a failure must not end the process as an unhandled rejection.
   engineReady.catch(() => {});
 

@@ -50,7 +50,9 @@ async function readSource(path: string): Promise<Source> {
 }
 
 function knownNames(): string[] {
-  return [...Deno.readDirSync(MODELS)].map(({ name }) => name).filter((name) => name.endsWith(".json"))
+  return [...Deno.readDirSync(MODELS)].map(({ name }) => name).filter((name) =>
+    name.endsWith(".json") && !name.endsWith(".plan.json")
+  )
     .map((name) => basename(name, ".json")).sort();
 }
 

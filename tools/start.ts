@@ -28,7 +28,10 @@ export interface StartOptions {
 export function startCommand({ native, environment }: StartOptions): { args: string[]; env: Record<string, string> } {
   const path = (name: string) => environment(name) || undefined;
   const cacheDir = { CACHE_DIR: path("CACHE_DIR") ?? DEFAULT_CACHE_DIR };
-  const modelFiles = { MODEL_PATH: path("MODEL_PATH"), MODEL_MANIFEST: path("MODEL_MANIFEST") };
+  const modelPath = path("MODEL_PATH");
+  // The model's plan lies beside it, if there is one.
+  const plan = modelPath && `${modelPath.replace(/\.onnx$/, "")}.plan.json`;
+  const modelFiles = { MODEL_PATH: modelPath, MODEL_MANIFEST: path("MODEL_MANIFEST"), plan };
   const permissions = native
     // Loading the add-on takes all of these. The workers that decode images have no permissions here either.
     ? ["--allow-read", "--allow-env", "--allow-sys", "--allow-ffi"]

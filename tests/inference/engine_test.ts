@@ -4,11 +4,11 @@ import { decode } from "../../src/image/decode.ts";
 import type { Engine } from "../../src/inference/engine/engine.ts";
 import { EngineError, type EngineErrorCode, ImageError, UnknownModelError } from "../../src/base/errors.ts";
 import { defaultRenderOptions as render, renderOptionsSchema } from "../../src/render/options.ts";
-import { defaultModel, withEngine } from "../support/engine.ts";
+import { defaultModel, quickModel, sessionWorkerUrl, withEngine } from "../support/engine.ts";
 import { discImage, paintImage, type Rgb } from "../support/images.ts";
 import { withLogs } from "../support/logs.ts";
 
-const faultySession = { session: import.meta.resolve("../support/faulty_session_worker.ts") };
+const faultySession = { session: sessionWorkerUrl("faulty_session_worker.ts") };
 const plain = ([red, green, blue]: Rgb) => paintImage(16, 16, () => [red, green, blue]);
 
 const failsWith = (...codes: EngineErrorCode[]) => (error: unknown) =>
@@ -123,12 +123,15 @@ Deno.test("engine › with `auto`, a backend that fails to load gives way to the
   withLogs(async (logs) => {
     await withEngine(async (engine) => {
       assert.equal(engine.status().backend, "wasm");
+      assert.match(engine.status().backendReason, /^the best that loads; native: .*refused by the test/);
       await assertCutsOut(engine, 1);
       const [warning, ...others] = logs.filter(({ level }) => level === "warning");
-      assert.deepEqual(others, []);
+      // The model here has no plan, so that the backend of plans does not run it either.
+      assert.deepEqual(others.map(({ properties }) => properties.backend), ["compiled"]);
       assert.equal(warning.properties.backend, "native");
       assert.match(`${warning.properties.reason}`, /refused by the test/);
     }, {
+      models: [{ ...await quickModel(), plan: undefined }],
       backend: "auto",
       workerUrls: { session: import.meta.resolve("../support/no_native_session_worker.ts") },
       logger: getLogger("cutcache"),

@@ -12,7 +12,7 @@ import type { Engine, EngineOptions } from "../../src/inference/engine/engine.ts
 import { CutoutService } from "../../src/cutouts/service.ts";
 import { Readiness } from "../../src/routes/service/readiness.ts";
 import { Telemetry } from "../../src/telemetry/telemetry.ts";
-import { quickModel, withEngine } from "../support/engine.ts";
+import { quickModel, sessionWorkerUrl, withEngine } from "../support/engine.ts";
 import { discImage, paintImage } from "../support/images.ts";
 import { withLogs } from "../support/logs.ts";
 import { UUID } from "../support/uuid.ts";
@@ -152,7 +152,7 @@ Deno.test("app › a lease granted after its request was aborted is released", a
 });
 
 Deno.test("app › an internal error is a 500 with a request_id; only the log has the details", async () => {
-  const workerUrls = { session: import.meta.resolve("../support/faulty_session_worker.ts") };
+  const workerUrls = { session: sessionWorkerUrl("faulty_session_worker.ts") };
   await withLogs(async (logs) => {
     await withApp(undefined, async ({ predict }) => {
       const green = await paintImage(16, 16, () => [0, 255, 0]);

@@ -2,7 +2,7 @@ import { getLogger } from "@logtape/logtape";
 import assert from "node:assert/strict";
 import { defaultRenderOptions } from "../../src/render/options.ts";
 import { Readiness } from "../../src/routes/service/readiness.ts";
-import { withEngine } from "../support/engine.ts";
+import { sessionWorkerUrl, withEngine } from "../support/engine.ts";
 import { discImage } from "../support/images.ts";
 import { withLogs } from "../support/logs.ts";
 
@@ -19,5 +19,5 @@ Deno.test("readiness › reports a failed first run until a request succeeds", (
       assert.equal(engine.status().workerRestarts, 2);
       await engine.cutout({ image: await discImage(1), render: defaultRenderOptions });
       assert.equal(readiness.reason, undefined);
-    }, { logger, workerUrls: { session: import.meta.resolve("../support/cold_session_worker.ts") } });
+    }, { logger, workerUrls: { session: sessionWorkerUrl("cold_session_worker.ts") } });
   }));

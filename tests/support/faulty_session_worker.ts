@@ -3,8 +3,7 @@
  * yellow makes it hang idle, and white makes it run out of memory.
  */
 import { serveOperations } from "../../src/inference/workers/rpc.ts";
-import type { InferInput } from "../../src/inference/model/session.ts";
-import { sessionOperations } from "../../src/inference/ort/wasm_session.ts";
+import type { InferInput, SessionOperations } from "../../src/inference/model/session.ts";
 
 /** Longer than any deadline of the tests. Not endless: Deno cannot end a worker that computes, and it would slow later tests. */
 const SPIN_MS = 8_000;
@@ -40,12 +39,16 @@ function isPlain(tensor: Float32Array): boolean {
     );
 }
 
-serveOperations(() =>
-  Promise.resolve({
+serveOperations(async () => {
+  // Both imports are literal: a worker without permissions imports only what is known beforehand.
+  const { sessionOperations }: { sessionOperations: SessionOperations } = import.meta.url.endsWith("?compiled")
+    ? await import("../../src/inference/compiled/session.ts")
+    : await import("../../src/inference/ort/wasm_session.ts");
+  return {
     ...sessionOperations,
     async infer(input: InferInput) {
       if (isPlain(input.tensor)) await faults[colourOf(input.tensor)]?.();
       return await sessionOperations.infer(input);
     },
-  })
-);
+  };
+});

@@ -5,6 +5,9 @@ import { descendants } from "./processes.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 
+/** What runs the models in tests that do not choose; the default unless `TEST_BACKEND` is set. */
+const BACKEND = { INFERENCE_BACKEND: Deno.env.get("TEST_BACKEND") ?? "" };
+
 /** The start task, or the command in `TEST_SERVER_COMMAND` (a JSON array), which the tests of other platforms set. */
 const COMMAND: readonly string[] = JSON.parse(Deno.env.get("TEST_SERVER_COMMAND") ?? "null") ??
   [Deno.execPath(), "task", "--quiet", "start"];
@@ -72,7 +75,15 @@ export class TestServer {
     const process = new Deno.Command(program, {
       args,
       cwd: ROOT,
-      env: { HOST: "127.0.0.1", PORT: "0", LOG_FORMAT: "json", CACHE_DIR: cacheDir, NO_COLOR: "1", ...settings },
+      env: {
+        HOST: "127.0.0.1",
+        PORT: "0",
+        LOG_FORMAT: "json",
+        CACHE_DIR: cacheDir,
+        NO_COLOR: "1",
+        ...BACKEND,
+        ...settings,
+      },
       stdout: "piped",
       stderr: "piped",
     }).spawn();
@@ -190,7 +201,9 @@ export class TestServer {
     proxy_server: { health: string };
     predict_server: { health: string };
     engine: {
+      health: string;
       backend: string;
+      backend_reason: string;
       mode: string;
       sandboxed: boolean;
       threads: number;

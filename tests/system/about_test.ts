@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import denoJson from "../../deno.json" with { type: "json" };
+import { testBackend } from "../support/engine.ts";
 import { fixture } from "../support/images.ts";
 import { TestServer } from "../support/server.ts";
 import { UUID } from "../support/uuid.ts";
@@ -85,7 +86,8 @@ Deno.test("about › the service describes itself", async (t) => {
       sha256,
       inputs: [{ name: "input.1", shape: [1, 3, 320, 320], type: "float32" }],
       outputs: [{ name: "1959", shape: [1, 1, 320, 320], type: "float32" }],
-      backend: "wasm",
+      backend: testBackend,
+      backend_reason: "chosen by INFERENCE_BACKEND",
       threads: navigator.hardwareConcurrency,
       workers: 1,
       store: "memory+sqlite",

@@ -64,8 +64,8 @@ Deno.test("metrics › a server counts what it does", async (t) => {
     assert.equal(value("ready"), 1);
     assert.ok(value("resident_memory_bytes")! > 1e8);
     assert.ok(Math.abs(value("start_time_seconds")! - Date.now() / 1000) < 600);
-    const { version } = await (await server.fetch("/metadata")).json();
-    const labels = `version="${denoJson.version}",model="u2netp",model_version="${version}"`;
+    const { version, backend } = await (await server.fetch("/metadata")).json();
+    const labels = `version="${denoJson.version}",model="u2netp",model_version="${version}",backend="${backend}"`;
     assert.equal(value(`build_info{${labels}}`), 1);
   });
 

@@ -35,12 +35,12 @@ Deno.test("native › masks are the same as with WASM", async (t) => {
   assert.equal(await native.inferences(), PHOTOGRAPHS.length);
 });
 
-Deno.test("native › without the permissions for it, `auto` warns and uses WASM, and `native` does not start", async () => {
+Deno.test("native › without the permissions for it, `auto` warns and tries the next, and `native` does not start", async () => {
   await using server = await TestServer.start({ INFERENCE_BACKEND: "auto" });
   await server.logged(({ level, message }) =>
-    level === "warning" && /native backend cannot be loaded, trying wasm/.test(message)
+    level === "warning" && /native backend cannot be loaded, trying compiled/.test(message)
   );
-  assert.equal((await server.health()).engine.backend, "wasm");
+  assert.equal((await server.health()).engine.backend, "compiled");
   await server.cutout("chelsea.jpg", fixture("chelsea.jpg"));
   await assert.rejects(
     TestServer.start({ INFERENCE_BACKEND: "native" }),

@@ -21,7 +21,7 @@ Deno.test("start › the server may read only its code, models and cache, and wr
   const variables = { CACHE_DIR: "/a cache", MODEL_PATH: "/my models/m.onnx", MODEL_MANIFEST: "/my models/m.json" };
   assert.deepEqual(permissions(variables), [
     "-P=start",
-    "--allow-read=src,static,/a cache,/my models/m.onnx,/my models/m.json",
+    "--allow-read=src,static,/a cache,/my models/m.onnx,/my models/m.json,/my models/m.plan.json",
     "--allow-write=/a cache",
   ]);
   assert.deepEqual(permissions(variables, true), [

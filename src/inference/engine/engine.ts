@@ -11,7 +11,7 @@ import { chooseRuntime, type WorkerModule, type WorkerRuntime } from "../workers
 import type { BackendName } from "./backends.ts";
 import type { ImageOperations } from "./image_operations.ts";
 import { JobQueue } from "./job_queue.ts";
-import { SessionPool } from "./session_pool.ts";
+import { ModelSessions } from "./model_sessions.ts";
 
 export interface EngineOptions {
   /** The models to load at the start; the first is the default. */
@@ -64,6 +64,8 @@ export interface Cutout {
 export interface EngineStatus {
   readonly health: "ok" | "ng";
   readonly backend: BackendName;
+  /** Why it is that backend. */
+  readonly backendReason: string;
   /** Whether work runs in workers or on the main thread. */
   readonly mode: WorkerRuntime["mode"];
   /** Whether the code that reads an image's bytes has no permissions. */
@@ -106,7 +108,7 @@ export class Engine implements CutoutEngine {
   readonly #models: Map<string, Model>;
   readonly #runtime: WorkerRuntime;
   readonly #images: WorkerPool<ImageOperations>;
-  readonly #sessions: SessionPool;
+  readonly #sessions: ModelSessions;
   readonly #queue: JobQueue;
 
   /** @throws {Error} if this process cannot load the backend that it requires, or has no workers and requires them. */
@@ -124,7 +126,7 @@ export class Engine implements CutoutEngine {
       logger,
     });
     const url = workerUrls?.session;
-    this.#sessions = new SessionPool({ backend, runtime, models, threads, workers, timeoutMs, url, logger });
+    this.#sessions = new ModelSessions({ backend, runtime, models, threads, workers, timeoutMs, url, logger });
     this.#queue = new JobQueue({ workers, limit: options.queueLimit });
   }
 
@@ -156,11 +158,12 @@ export class Engine implements CutoutEngine {
 
   status(): EngineStatus {
     const { workers, queueLimit } = this.#options;
-    const { backend, threads, alive, inferences, restarts } = this.#sessions;
+    const { backend, backendReason, threads, alive, inferences, restarts } = this.#sessions;
     const { waiting, running } = this.#queue;
     return {
       health: this.#images.alive && alive ? "ok" : "ng",
       backend,
+      backendReason,
       mode: this.#runtime.mode,
       sandboxed: this.#images.sandboxed,
       threads,

@@ -9,7 +9,7 @@ export interface SessionPoolOptions {
   /** `auto` uses the best backend that loads. */
   backend: BackendName | "auto";
   runtime: WorkerRuntime;
-  /** The models to load at the start. */
+  /** The models to load at the start, unless the backend cannot run them; it must run the first. */
   models: readonly Model[];
   /** Threads of one inference. */
   threads: number;
@@ -29,6 +29,8 @@ export class SessionPool {
   readonly #candidates: BackendName[];
   readonly #warm = new Set<string>();
   #backend: BackendName;
+  /** Why no better backend runs: of each, what stands against it. */
+  readonly #reasons: string[] = [];
   #threads = 1;
   #pool: WorkerPool<SessionOperations>;
   #inferences = 0;
@@ -46,6 +48,18 @@ export class SessionPool {
     return this.#backend;
   }
 
+  /** Why it is this backend. */
+  get backendReason(): string {
+    if (this.#options.backend !== "auto") return "chosen by INFERENCE_BACKEND";
+    return ["the best that loads", ...this.#reasons].join("; ");
+  }
+
+  /** Whether the backend can run a model. */
+  runs(model: Model): boolean {
+    const backend: Backend = backends[this.#backend];
+    return backend.unsupportedReason?.(model) === undefined;
+  }
+
   /** The threads that an inference really has: one if more do not work here. */
   get threads(): number {
     return this.#threads;
@@ -58,7 +72,7 @@ export class SessionPool {
 
   /** Whether every model that is loaded at the start has run. */
   get warm(): boolean {
-    return this.#options.models.every(({ manifest }) => this.#warm.has(manifest.name));
+    return this.#models.every(({ manifest }) => this.#warm.has(manifest.name));
   }
 
   get restarts(): number {
@@ -118,8 +132,8 @@ export class SessionPool {
    * @throws {EngineError}
    */
   async warmUp(): Promise<void> {
-    const { models, workers, timeoutMs } = this.#options;
-    for (const { manifest: { name, input } } of models) {
+    const { workers, timeoutMs } = this.#options;
+    for (const { manifest: { name, input } } of this.#models) {
       if (this.#warm.has(name)) continue;
       await Promise.all(Array.from({ length: workers }, () => {
         const tensor = new Float32Array(3 * input.width * input.height);
@@ -129,13 +143,19 @@ export class SessionPool {
     }
   }
 
+  /** The models of the start that the backend can run. */
+  get #models(): readonly Model[] {
+    return this.#options.models.filter((model) => this.runs(model));
+  }
+
   /** @throws {Error} if this process can load none of the candidates that are left. */
   #nextBackend(): BackendName {
     for (;;) {
       const name = this.#candidates.shift()!;
       const backend: Backend = backends[name];
       // Ask before loading: with a frozen lock file, an import that fails makes every later import fail.
-      const reason = backend.unavailableReason?.();
+      const [model] = this.#options.models;
+      const reason = backend.unavailableReason?.() ?? backend.unsupportedReason?.(model);
       if (reason === undefined) return name;
       if (this.#candidates.length === 0) throw new Error(`the ${name} backend cannot be loaded: ${reason}`);
       this.#warnUnavailable(name, reason);
@@ -144,6 +164,7 @@ export class SessionPool {
 
   #warnUnavailable(backend: BackendName, reason: string): void {
     const [next] = this.#candidates;
+    this.#reasons.push(`${backend}: ${reason}`);
     this.#options.logger.warn("the {backend} backend cannot be loaded, trying {next}: {reason}", {
       backend,
       next,
@@ -170,14 +191,14 @@ export class SessionPool {
 
   /** Loads the models. If this fails with threads, which not every platform can start, it is tried again with one. */
   async #prepare(worker: NewWorker<SessionOperations>, attempt: number): Promise<void> {
-    const { models, timeoutMs, logger } = this.#options;
+    const { timeoutMs, logger } = this.#options;
     if (attempt > 1) {
       logger.warn("threads do not start on this platform: inference uses one thread");
       this.#threads = 1;
     }
     const backend: Backend = backends[this.#backend];
     const { setup, transfer = [] } = await backend.createSetup(worker, this.#threads);
-    for (const [index, model] of models.entries()) {
+    for (const [index, model] of this.#models.entries()) {
       const { name, op, input } = loadStep(model);
       const { input: loadInput, transfer: modelBuffers = [] } = input();
       const { mismatch } = index === 0
@@ -192,13 +213,13 @@ export class SessionPool {
 }
 
 /** A worker does this once for each model. */
-function loadStep({ manifest, bytes }: Model): SetupStep<SessionOperations, "load"> {
+function loadStep({ manifest, bytes, plan }: Model): SetupStep<SessionOperations, "load"> {
   return {
     name: `load ${manifest.name}`,
     op: "load",
     input() {
       const model = bytes.slice();
-      return { input: { model, manifest }, transfer: [model.buffer] };
+      return { input: { model, manifest, plan }, transfer: [model.buffer] };
     },
   };
 }

@@ -14,6 +14,8 @@ export interface ModelSelection {
   readonly manifestPath?: string;
   /** The names of further models to load at the start. */
   readonly more: readonly string[];
+  /** Whether to read the plans of models that have one, for the compiled backend. */
+  readonly plans: boolean;
 }
 
 export interface LoadedModels {
@@ -28,12 +30,16 @@ export interface LoadedModels {
  * @throws {Error} if a file is missing or does not match its manifest.
  */
 export async function loadModels(selection: ModelSelection, staticFolder: URL): Promise<LoadedModels> {
-  const { model, modelPath, manifestPath, more } = selection;
+  const { model, modelPath, manifestPath, more, plans } = selection;
+  const load = async (modelPath: string | URL, manifestPath: string | URL) => {
+    const model = await loadModel(modelPath, manifestPath);
+    return plans ? await (await import("./plan_file.ts")).withPlan(model, modelPath) : model;
+  };
   const loadByName = (name: string) => {
     const path = SHIPPED_MODELS.get(name) ?? `models/${name}`;
-    return loadModel(new URL(`${path}.onnx`, staticFolder), new URL(`${path}.json`, staticFolder));
+    return load(new URL(`${path}.onnx`, staticFolder), new URL(`${path}.json`, staticFolder));
   };
-  const first = await (modelPath && manifestPath ? loadModel(modelPath, manifestPath) : loadByName(model));
+  const first = await (modelPath && manifestPath ? load(modelPath, manifestPath) : loadByName(model));
   const selected = new Set([first.manifest.name, ...more]);
   const others = [...selected].slice(1);
   const unselected = [...SHIPPED_MODELS.keys()].filter((name) => !selected.has(name));

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { sha256, type Sha256Hex } from "../../base/hash.ts";
+import type { Plan } from "./plan.ts";
 
 const triple = z.tuple([z.number(), z.number(), z.number()]);
 
@@ -50,6 +51,8 @@ export interface Model {
    * taken for another model's.
    */
   readonly version: string;
+  /** For the compiled backend, if there is one. Masks are the same to 1/255 with it, so it does not change the version. */
+  readonly plan?: Plan;
 }
 
 /** Raise it with every code change that changes a mask or a rendered file. */

@@ -1,6 +1,7 @@
 import type { InferenceSession, Tensor } from "onnxruntime-web";
 import type { Mask } from "../../base/pixels.ts";
 import { release } from "../../base/release.ts";
+import type { Plan } from "./plan.ts";
 import type { Operations, Output } from "../workers/rpc.ts";
 import type { Manifest } from "./manifest.ts";
 import { postprocess } from "./postprocess.ts";
@@ -23,6 +24,8 @@ export interface StartInput<Setup> {
 export interface LoadInput {
   readonly model: Uint8Array<ArrayBuffer>;
   readonly manifest: Manifest;
+  /** For the compiled backend. */
+  readonly plan?: Plan;
 }
 
 export interface LoadOutput {

@@ -19,7 +19,8 @@ const healthSchema = z.object({
   predict_server: z.object({ health: state }),
   engine: z.object({
     health: state,
-    backend: z.enum(["wasm", "native"]),
+    backend: z.enum(["wasm", "compiled", "native"]),
+    backend_reason: z.string().describe("Why this backend runs."),
     mode: z.enum(["worker", "inline"]).describe("Where images are processed: in workers or on the main thread."),
     sandboxed: z.boolean().describe("Whether the image workers run without permissions."),
     threads: count,
@@ -55,6 +56,7 @@ const modelSchema = z.object({
 const metadataSchema = modelSchema.extend({
   models: z.array(modelSchema).describe("The models that a request can name. The first is the default."),
   backend: z.string(),
+  backend_reason: z.string().describe("Why this backend runs."),
   threads: count,
   workers: count,
   store: z.string(),
@@ -135,12 +137,17 @@ export function aboutRoute(options: AboutRouteOptions): Hono<AppEnv> {
   });
 
   route.get("/health", (c) => {
-    const { queueLimit, workerRestarts, ...engine } = engineStatus();
+    const { backendReason, queueLimit, workerRestarts, ...engine } = engineStatus();
     return c.json(
       {
         proxy_server: { health: "ok" },
         predict_server: { health: engine.health },
-        engine: { ...engine, queue_limit: queueLimit, worker_restarts: workerRestarts },
+        engine: {
+          ...engine,
+          backend_reason: backendReason,
+          queue_limit: queueLimit,
+          worker_restarts: workerRestarts,
+        },
         store: { name: store, ...describeStore(storeHealth()) },
         deferred: { pending: deferred.pending, failed: deferred.failed },
       } satisfies z.infer<typeof healthSchema>,
@@ -148,12 +155,13 @@ export function aboutRoute(options: AboutRouteOptions): Hono<AppEnv> {
   });
 
   route.get("/metadata", (c) => {
-    const { backend, threads, workers } = engineStatus();
+    const { backend, backendReason, threads, workers } = engineStatus();
     return c.json(
       {
         ...describe(models[0]),
         models: models.map(describe),
         backend,
+        backend_reason: backendReason,
         threads,
         workers,
         store,

@@ -30,7 +30,7 @@ export function exposeState(sources: StateSources): void {
   const { appVersion, models, cache, cutouts, engineStatus, storeHealth, deferred, readiness, telemetry } = sources;
   const [{ manifest, version }] = models;
   const registers = [telemetry.registry];
-  const labelNames = ["tier", "state", "version", "model", "model_version"];
+  const labelNames = ["tier", "state", "version", "model", "model_version", "backend"];
 
   const gauge = (name: string, help: string, read: () => Value) => {
     new Gauge({
@@ -92,7 +92,9 @@ export function exposeState(sources: StateSources): void {
     return performance.timeOrigin / 1000;
   });
   const build = { version: appVersion, model: manifest.name, model_version: version };
-  gauge("cutcache_build_info", "Always 1; the labels name version and model.", () => [[build, 1]]);
+  gauge("cutcache_build_info", "Always 1; the labels name version, model and backend.", () => {
+    return [[{ ...build, backend: engineStatus().backend }, 1]];
+  });
 }
 
 function series(value: Value): (readonly [Labels, number])[] {
