@@ -83,9 +83,8 @@ export const peer: Bench = {
       }
     }
     return [{
-      caption:
-        `Each photograph ${rounds} times to each server in turn, one request at a time, 0.1 s after the last response; medians, and the ` +
-        "minimum and maximum of the ratios.",
+      caption: `Each photograph ${rounds} times to each server in turn, one request at a time, 0.1 s after the last ` +
+        "response; medians, and the minimum and maximum of the ratios.",
       rows,
     }];
   },
