@@ -14,7 +14,6 @@ import { asBuffer } from "./formats/format.ts";
 import { wasmCodec } from "./formats/wasm_codec.ts";
 import { type PngChunk, writePng } from "./png_writer.ts";
 
-// mozjpeg compresses better than jimp's JPEG encoder; jimp has no WebP encoder.
 const mozjpeg = wasmCodec({ binary: mozjpegEncoder, init: initMozjpeg, run: encodeMozjpeg });
 const webp = wasmCodec({ binary: webpEncoder, init: initWebp, run: encodeWebp });
 
