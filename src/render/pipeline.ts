@@ -4,19 +4,19 @@ import { release } from "../base/release.ts";
 import { resampleGray } from "../image/resample.ts";
 import { visibleBox } from "./geometry.ts";
 import type { RenderOptions } from "./options.ts";
-import { background } from "./steps/background.ts";
-import { clearHidden } from "./steps/clear_hidden.ts";
-import { crop } from "./steps/crop.ts";
-import { cutOut } from "./steps/cut_out.ts";
-import { feather } from "./steps/feather.ts";
-import { place } from "./steps/place.ts";
-import { refine } from "./steps/refine.ts";
-import { resize } from "./steps/resize.ts";
-import { regionOfInterest } from "./steps/roi.ts";
-import { smooth } from "./steps/smooth.ts";
-import { solid } from "./steps/solid.ts";
-import type { RenderContext, Step } from "./steps/step.ts";
-import { threshold } from "./steps/threshold.ts";
+import { background } from "./background.ts";
+import { clearHidden } from "./clear_hidden.ts";
+import { crop } from "./crop.ts";
+import { cutOut } from "./cut_out.ts";
+import { feather } from "./feather.ts";
+import { place } from "./place.ts";
+import { refine } from "./refine.ts";
+import { resize } from "./resize.ts";
+import { regionOfInterest } from "./roi.ts";
+import { smooth } from "./smooth.ts";
+import { solid } from "./solid.ts";
+import type { RenderContext, Step } from "./step.ts";
+import { threshold } from "./threshold.ts";
 
 /**
  * First phase: steps that change alpha, at the image's size. `refine` comes first, because it would unmix colours wrongly

@@ -1,3 +1,4 @@
+import { getLogger } from "@logtape/logtape";
 import assert from "node:assert/strict";
 import { decode } from "../../src/image/decode.ts";
 import type { Engine } from "../../src/inference/engine/engine.ts";
@@ -5,6 +6,7 @@ import { EngineError, type EngineErrorCode, ImageError, UnknownModelError } from
 import { defaultRenderOptions as render, renderOptionsSchema } from "../../src/render/options.ts";
 import { defaultModel, withEngine } from "../support/engine.ts";
 import { discImage, paintImage, type Rgb } from "../support/images.ts";
+import { withLogs } from "../support/logs.ts";
 
 const faultySession = { session: import.meta.resolve("../support/faulty_session_worker.ts") };
 const plain = ([red, green, blue]: Rgb) => paintImage(16, 16, () => [red, green, blue]);
@@ -115,6 +117,22 @@ Deno.test("engine › images of every proportion are cut out", () =>
       const cutout = await decode(file, { maxPixels: 1e6 });
       assert.deepEqual([cutout.width, cutout.height], [width, height]);
     }
+  }));
+
+Deno.test("engine › with `auto`, a backend that fails to load gives way to the next, with a warning", () =>
+  withLogs(async (logs) => {
+    await withEngine(async (engine) => {
+      assert.equal(engine.status().backend, "wasm");
+      await assertCutsOut(engine, 1);
+      const [warning, ...others] = logs.filter(({ level }) => level === "warning");
+      assert.deepEqual(others, []);
+      assert.equal(warning.properties.backend, "native");
+      assert.match(`${warning.properties.reason}`, /refused by the test/);
+    }, {
+      backend: "auto",
+      workerUrls: { session: import.meta.resolve("../support/no_native_session_worker.ts") },
+      logger: getLogger("cutcache"),
+    });
   }));
 
 Deno.test("engine › an unknown model is refused, and the error lists the known ones", () =>

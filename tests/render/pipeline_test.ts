@@ -7,7 +7,7 @@ import { blur } from "../../src/render/blur.ts";
 import { visibleBox } from "../../src/render/geometry.ts";
 import { renderOptionsSchema } from "../../src/render/options.ts";
 import { compose } from "../../src/render/pipeline.ts";
-import { fit } from "../../src/render/steps/resize.ts";
+import { fit } from "../../src/render/resize.ts";
 import { fixture } from "../support/images.ts";
 
 const limits = { maxPixels: 1_000_000 };

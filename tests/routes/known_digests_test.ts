@@ -8,7 +8,7 @@ const KNOWN = "0".repeat(64) as Awaited<ReturnType<typeof sha256>>;
 
 const noise = (length: number) => new Uint8Array(randomBytes(length));
 
-Deno.test("known digests › finds a repeated body by its bytes, in whichever buffer", async () => {
+Deno.test("known digests › finds a repeated body by its bytes, in any buffer", async () => {
   const digests = new KnownDigests();
   for (const length of [0, 1, 30, 60_000]) {
     const bytes = noise(length);

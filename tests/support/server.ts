@@ -114,7 +114,7 @@ export class TestServer {
     return TestServer.start({ MODEL: "u2netp-fast", ...settings }, options);
   }
 
-  /** The id of the process that was started: the start task, whose child is the server, or the server itself. */
+  /** The id of the process that was started: the start task, from which the server descends, or the server itself. */
   get pid(): number {
     return this.#process.pid;
   }

@@ -64,6 +64,7 @@ Deno.test("HTTP caching", async (t) => {
       const { response } = await predict({ "Cache-Control": "no-store" });
       assert.equal(cacheStatus(response).fwd, "bypass");
       assert.equal(cacheStatus(response).stored, undefined);
+      assert.deepEqual(stages(response), ["hash", "decode", "infer", "render", "encode"]);
     }
     await server.settled();
     assert.equal(await server.inferences(), 2);

@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from "node:util";
 import { discImage } from "../support/images.ts";
 import { TestServer } from "../support/server.ts";
 
-Deno.test("jobs › report the place of an image in line, then its inference", async () => {
+Deno.test("jobs › reports the place of an image in line, then its inference", async () => {
   // The slowest model, on one thread, so that each state lasts for many requests, even on a busy machine.
   await using server = await TestServer.start({ INFERENCE_THREADS: "1" });
   const send = async (image: Uint8Array<ArrayBuffer>, id: string) => {

@@ -69,7 +69,7 @@ Deno.test("remove.bg › API 1.0", async (t) => {
     assert.match(urlencoded.headers.get("Cache-Status")!, /hit; detail=memory/);
   });
 
-  await t.step("headers have the size of the result and the box of the subject, on misses and hits", async () => {
+  await t.step("headers contain the size of the result and the box of the subject, on misses and hits", async () => {
     for (let i = 0; i < 2; i++) {
       const result = await post(server, full);
       const { data, width, height } = await image(result);

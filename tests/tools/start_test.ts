@@ -7,17 +7,17 @@ import { fixture } from "../support/images.ts";
 import { descendants } from "../support/processes.ts";
 import { TestServer } from "../support/server.ts";
 
-/** The permission flags of a start with these variables. */
+/** The permission flags of a server that starts in this environment. */
 function permissions(variables: Record<string, string>, native = false): string[] {
   const { args } = startCommand({ native, environment: (name) => variables[name] });
   return args.filter((arg) => /^(-P|--allow|-A)/.test(arg));
 }
 
-Deno.test("start › the server may read its code, its models and its cache, and write its cache", () => {
+Deno.test("start › the server may read only its code, models and cache, and write only its cache", () => {
   const { CACHE_DIR } = settings.parse({});
-  const byDefault = ["-P=start", `--allow-read=src,static,${CACHE_DIR}`, `--allow-write=${CACHE_DIR}`];
-  assert.deepEqual(permissions({}), byDefault);
-  assert.deepEqual(permissions({ CACHE_DIR: "", MODEL_PATH: "", MODEL_MANIFEST: "" }), byDefault);
+  const defaults = ["-P=start", `--allow-read=src,static,${CACHE_DIR}`, `--allow-write=${CACHE_DIR}`];
+  assert.deepEqual(permissions({}), defaults);
+  assert.deepEqual(permissions({ CACHE_DIR: "", MODEL_PATH: "", MODEL_MANIFEST: "" }), defaults);
   const variables = { CACHE_DIR: "/a cache", MODEL_PATH: "/my models/m.onnx", MODEL_MANIFEST: "/my models/m.json" };
   assert.deepEqual(permissions(variables), [
     "-P=start",
@@ -34,7 +34,7 @@ Deno.test("start › the server may read its code, its models and its cache, and
   ]);
 });
 
-Deno.test("start › the set of permissions in deno.json allows no writing, no programs and no add-ons", () => {
+Deno.test("start › deno.json does not allow writing files, running programs or loading native libraries", () => {
   assert.deepEqual(Object.keys(denoJson.permissions.start).sort(), ["env", "net", "read", "sys"]);
   assert.deepEqual(denoJson.permissions.start.sys, ["systemMemoryInfo"]);
 });
@@ -56,14 +56,14 @@ Deno.test("start › a model and a cache folder with spaces in their paths work"
   }
 });
 
-Deno.test("start › a path with a comma is refused: as a permission it would be two paths", async () => {
+Deno.test("start › refuses a path with a comma, which would become two paths in a permission flag", async () => {
   for (const name of ["CACHE_DIR", "MODEL_PATH", "MODEL_MANIFEST"]) {
     assert.throws(() => permissions({ [name]: "/tmp,/etc" }), new RegExp(`${name}="/tmp,/etc".*comma`));
   }
   await assert.rejects(TestServer.start({ CACHE_DIR: "/tmp,/etc" }), /cannot start: CACHE_DIR.*comma/);
 });
 
-Deno.test("start › the exit code is the server's", async () => {
+Deno.test("start › exits with the exit code of the server", async () => {
   const { code, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["task", "--quiet", "start"],
     env: { PORT: "no port" },
@@ -74,27 +74,28 @@ Deno.test("start › the exit code is the server's", async () => {
 });
 
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-  Deno.test(`start › ${signal} to the task reaches the server, and no process is left`, async () => {
+  Deno.test(`start › passes ${signal} on to the server, and leaves no process behind`, async () => {
     await using server = await TestServer.quick();
     const processes = descendants(server.pid);
     assert.ok(processes.some(({ command }) => command.includes("src/main.ts")));
     const { code } = await server.stop(signal);
-    // The server does not handle SIGHUP, which therefore ends it.
+    // The server does not handle SIGHUP, so the signal ends it.
     assert.equal(code, signal === "SIGHUP" ? 129 : 0);
     assert.equal(server.logs.at(-1)!.message === "stopped", signal !== "SIGHUP");
     assert.deepEqual(processes.filter(({ pid }) => isRunning(pid)), []);
   });
 }
 
-Deno.test("start › Ctrl+C, which all processes of the start get, does not stop the server before it has drained", async () => {
-  // A group of its own, as a shell makes one for each command.
+Deno.test("start › after Ctrl+C, which reaches all processes of the task, the server drains before it stops", async () => {
+  // A separate process group, like the one that a shell creates for each command.
   const command = ["setsid", Deno.execPath(), "task", "--quiet", "start"];
   await using server = await TestServer.quick({}, { command, checked: false });
   const cutout = server.cutout("chelsea.jpg", fixture("chelsea.jpg"));
   await server.logged(({ message }) => message.startsWith("START POST"));
   Deno.kill(-server.pid, "SIGINT");
+  const stopping = server.stop("SIGINT");
   await cutout;
-  assert.equal((await server.stop()).code, 0);
+  assert.equal((await stopping).code, 0);
   assert.equal(server.logs.at(-1)!.message, "stopped");
 });
 

@@ -6,7 +6,7 @@ import { decode, type DecodeLimits } from "../../image/decode.ts";
 import { alphaOf, decodeMask, encode, encodeGray, encodeMask, encodeZip } from "../../image/encode.ts";
 import type { RenderOptions } from "../../render/options.ts";
 import { compose } from "../../render/pipeline.ts";
-import { enoughToRender } from "../../render/steps/resize.ts";
+import { enoughToRender } from "../../render/resize.ts";
 import type { Manifest } from "../model/manifest.ts";
 import { preprocess } from "../model/preprocess.ts";
 import type { Operations, Output } from "../workers/rpc.ts";

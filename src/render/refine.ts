@@ -1,6 +1,6 @@
-import type { Mask } from "../../base/pixels.ts";
-import { decontaminate } from "../matting/decontaminate.ts";
-import { refineAlpha } from "../matting/refine_alpha.ts";
+import type { Mask } from "../base/pixels.ts";
+import { decontaminate } from "./matting/decontaminate.ts";
+import { refineAlpha } from "./matting/refine_alpha.ts";
 import type { RenderContext } from "./step.ts";
 
 /** Option `refine`: moves alpha's edges to those of the image, and removes the old background's colour from the image. */

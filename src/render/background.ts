@@ -1,6 +1,6 @@
-import type { Size } from "../../base/layout.ts";
-import type { Pixels } from "../../base/pixels.ts";
-import { cropTo, resizeTo } from "../geometry.ts";
+import type { Size } from "../base/layout.ts";
+import type { Pixels } from "../base/pixels.ts";
+import { cropTo, resizeTo } from "./geometry.ts";
 import type { RenderContext } from "./step.ts";
 
 /** Options `background_image` and `background`: puts the cutout on a picture, and that on a colour, in place. */

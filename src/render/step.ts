@@ -1,6 +1,6 @@
-import type { Size } from "../../base/layout.ts";
-import type { Pixels } from "../../base/pixels.ts";
-import type { RenderOptions } from "../options.ts";
+import type { Size } from "../base/layout.ts";
+import type { Pixels } from "../base/pixels.ts";
+import type { RenderOptions } from "./options.ts";
 
 /** What every step of a rendering may read. */
 export interface RenderContext {

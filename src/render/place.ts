@@ -1,5 +1,5 @@
-import type { Pixels } from "../../base/pixels.ts";
-import { cropTo, resizeTo, visibleBox } from "../geometry.ts";
+import type { Pixels } from "../base/pixels.ts";
+import { cropTo, resizeTo, visibleBox } from "./geometry.ts";
 import type { RenderContext } from "./step.ts";
 
 /**

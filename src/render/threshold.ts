@@ -1,4 +1,4 @@
-import type { Mask } from "../../base/pixels.ts";
+import type { Mask } from "../base/pixels.ts";
 import type { RenderContext } from "./step.ts";
 
 /** Option `threshold`: makes every pixel opaque or transparent. */

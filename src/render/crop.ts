@@ -1,7 +1,7 @@
-import type { Box, Size } from "../../base/layout.ts";
-import type { Pixels } from "../../base/pixels.ts";
-import { cropTo, inPixels, visibleBox } from "../geometry.ts";
-import type { Margin } from "../options.ts";
+import type { Box, Size } from "../base/layout.ts";
+import type { Pixels } from "../base/pixels.ts";
+import { cropTo, inPixels, visibleBox } from "./geometry.ts";
+import type { Margin } from "./options.ts";
 import type { RenderContext } from "./step.ts";
 
 /** Options `crop` and `margin`: crops to the subject; without a subject, keeps the whole image. */

@@ -1,5 +1,5 @@
-import type { Mask } from "../../base/pixels.ts";
-import { MIN_VISIBLE_ALPHA } from "../geometry.ts";
+import type { Mask } from "../base/pixels.ts";
+import { MIN_VISIBLE_ALPHA } from "./geometry.ts";
 import type { RenderContext } from "./step.ts";
 
 /** The assumed width of an edge, as a share of the image's larger side: four pixels of a mask of 320. */

@@ -1,5 +1,5 @@
-import type { Pixels } from "../../base/pixels.ts";
-import { borrowKernels, wholeVectors } from "../../image/kernels.ts";
+import type { Pixels } from "../base/pixels.ts";
+import { borrowKernels, wholeVectors } from "../image/kernels.ts";
 import type { RenderContext } from "./step.ts";
 
 /**

@@ -1,5 +1,5 @@
-import type { Mask } from "../../base/pixels.ts";
-import { blur } from "../blur.ts";
+import type { Mask } from "../base/pixels.ts";
+import { blur } from "./blur.ts";
 import type { RenderContext } from "./step.ts";
 
 /** Option `feather`: softens the edge. */

@@ -1,5 +1,5 @@
-import type { Mask } from "../../base/pixels.ts";
-import { regionBox } from "../geometry.ts";
+import type { Mask } from "../base/pixels.ts";
+import { regionBox } from "./geometry.ts";
 import type { RenderContext } from "./step.ts";
 
 /**

@@ -1,5 +1,5 @@
-import type { Mask, Pixels } from "../../base/pixels.ts";
-import { borrowKernels } from "../../image/kernels.ts";
+import type { Mask, Pixels } from "../base/pixels.ts";
+import { borrowKernels } from "../image/kernels.ts";
 
 /** Multiplies the image's alpha by `alpha`, in place. Colours are not multiplied, so that edges get no dark fringe. */
 export function cutOut(image: Pixels, alpha: Mask): Pixels {
