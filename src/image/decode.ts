@@ -4,6 +4,7 @@ import type { Size } from "../base/layout.ts";
 import { collectNow, release } from "../base/release.ts";
 import type { Pixels } from "../base/pixels.ts";
 import { convertToSrgb } from "./convert_to_srgb.ts";
+import { decodeBmp } from "./formats/bmp.ts";
 import type { Bytes, DecodedFile, Decoder } from "./formats/format.ts";
 import { decodeAvif, decodeHeic, identifyHeif } from "./formats/heif.ts";
 import { decodeJpeg } from "./formats/jpeg.ts";
@@ -39,7 +40,7 @@ const FORMATS = {
   heic: { name: "HEIC", decode: decodeHeic, bytesPerPixel: 15, magick: true },
   jxl: { name: "JPEG XL", decode: magickDecoder("JXL"), bytesPerPixel: 15, magick: true },
   gif: { name: "GIF", decode: magickDecoder("GIF"), bytesPerPixel: 15, magick: true },
-  bmp: { name: "BMP", decode: magickDecoder("BMP"), bytesPerPixel: 15, magick: true },
+  bmp: { name: "BMP", decode: decodeBmp, bytesPerPixel: 15, magick: true },
   tiff: { name: "TIFF", decode: decodeTiff, bytesPerPixel: 15, magick: true },
 } satisfies Record<string, Format>;
 

@@ -15,7 +15,6 @@ import { wasmCodec } from "./formats/wasm_codec.ts";
 import { writePng } from "./png_writer.ts";
 import type { PngChunk } from "./formats/png_chunks.ts";
 
-// mozjpeg compresses better than jimp's JPEG encoder; jimp has no WebP encoder.
 const mozjpeg = wasmCodec({ binary: mozjpegEncoder, init: initMozjpeg, run: encodeMozjpeg });
 const webp = wasmCodec({ binary: webpEncoder, init: initWebp, run: encodeWebp });
 

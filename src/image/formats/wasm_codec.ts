@@ -16,11 +16,17 @@ export function wasmCodec<Args extends unknown[], Result>(
   return async (...args) => {
     module ??= await WebAssembly.compile(binary);
     await init(module);
-    try {
-      return await run(...args);
-    } finally {
-      // The codec holds on to its last instance: an unused one is small.
-      await init(module);
-    }
+    const result = await run(...args);
+    // The codec keeps its last instance. A new one is small, so the memory of a large image can be collected.
+    if (Math.max(bytesOf(args[0]), bytesOf(result)) >= LARGE_BYTES) await init(module);
+    return result;
   };
+}
+
+/** The pixels of 10 megapixels. */
+const LARGE_BYTES = 40_000_000;
+
+/** The length of an image's pixels; 0 for a file. */
+function bytesOf(value: unknown): number {
+  return (value as { data?: ArrayBufferView }).data?.byteLength ?? 0;
 }
