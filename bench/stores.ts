@@ -49,9 +49,9 @@ export const stores: Bench = {
       url: gateway.url,
       token: gateway.token,
       ttlSeconds: DAY_SECONDS,
-      readTimeoutMs: 5000,
-      writeTimeoutMs: 5000,
+      timeoutMs: 5000,
       maxValueBytes: 1_048_576,
+      maxRequestBytes: 1_000_000,
     });
     rows.push(
       await measure(images, store, async () => Number(/used_memory:(\d+)/.exec(await client.info("memory"))![1])),

@@ -63,8 +63,11 @@ export const settings = z.object({
   CACHE_DISK_BYTES: integer(0).default(2_147_483_648).describe(
     "Size limit of the SQLite cache, in bytes; the least recently used results are evicted first.",
   ),
-  CACHE_MAX_VALUE_BYTES: integer(0).default(1_000_000).describe(
-    "Largest value written to Redis, in bytes of base64; if a result is larger, Redis keeps only its mask.",
+  CACHE_MAX_VALUE_BYTES: integer(0).default(16_777_216).describe(
+    "Largest result written to Redis, in bytes of base64; if a result is larger, Redis keeps only its mask.",
+  ),
+  CACHE_REQUEST_BYTES: integer(10_000).default(1_000_000).describe(
+    "Largest request sent to Redis, in bytes; larger results are written in parts. Upstash accepts 1 MB on its free plan and 10 MB on others, serverless-redis-http 8,000,000 bytes.",
   ),
   CACHE_TIMEOUT_MS: integer(1).default(200).describe(
     "How long a request waits for the durable store, in milliseconds, before it counts as a miss.",

@@ -31,6 +31,9 @@ const CDN_PURGE_TIMEOUT_MS = 2000;
 /** One Ctrl+C arrives several times: from the terminal, and passed on by `deno task` and `tools/start.ts`. */
 const REPEATED_SIGNAL_MS = 1000;
 
+/** The largest request that serverless-redis-http accepts, in bytes. Upstash accepts 10 MB. */
+const GATEWAY_REQUEST_BYTES = 8_000_000;
+
 export interface ServeOptions {
   config: Config;
   /** All models that a request can name. The first is the default. */
@@ -184,8 +187,21 @@ async function openDurableStore(config: Config, logger: Logger): Promise<Circuit
   const entries = { ttlSeconds: config.CACHE_TTL_SECONDS, slidingTtl: config.CACHE_SLIDING_TTL };
   if (kind === "memory") return undefined;
   if (kind === "upstash") {
-    const maxValueBytes = config.CACHE_MAX_VALUE_BYTES;
-    const redis = new UpstashStore({ url: url!, token: token!, ...entries, ...timeouts, maxValueBytes });
+    const redis = new UpstashStore({
+      url: url!,
+      token: token!,
+      ...entries,
+      // Reads too: an answer that comes after its request went on still fills memory.
+      timeoutMs: Math.max(timeouts.readTimeoutMs, timeouts.writeTimeoutMs),
+      maxValueBytes: config.CACHE_MAX_VALUE_BYTES,
+      maxRequestBytes: config.CACHE_REQUEST_BYTES,
+    });
+    if (config.CACHE_REQUEST_BYTES > GATEWAY_REQUEST_BYTES) {
+      logger.warn("CACHE_REQUEST_BYTES={bytes} is more than serverless-redis-http accepts ({limit} bytes)", {
+        bytes: config.CACHE_REQUEST_BYTES,
+        limit: GATEWAY_REQUEST_BYTES,
+      });
+    }
     return new CircuitBreakerStore(redis, { ...timeouts, breakMs: config.CACHE_BREAK_MS, logger });
   }
   try {

@@ -1,6 +1,6 @@
 import { type Context, Hono } from "hono";
 import { base64Json, type Representation } from "../../cutouts/representation.ts";
-import type { CutoutService } from "../../cutouts/service.ts";
+import { type CutoutService, ifUnavailable } from "../../cutouts/service.ts";
 import type { BodyReader } from "../../http/body.ts";
 import { type Observer, timed, type Timings } from "../../telemetry/observer.ts";
 import { cacheUseOf } from "../shared/cache_control.ts";
@@ -61,7 +61,8 @@ export function predictRoute({ cutouts, bodies, telemetry }: PredictRouteOptions
     const digest = await timed(timings, "hash", () => digests.digestOf(body), telemetry);
     const known = cacheUseOf(c.req.header("Cache-Control")) === "default" ? knownBodies.get(digest) : undefined;
     const hit = known &&
-      await cutouts.find(known.image, { ...known, representation, logger: c.get("logger") }, "all");
+      await cutouts.find(known.image, { ...known, representation, logger: c.get("logger") }, "all")
+        .catch(ifUnavailable(undefined));
     if (hit === undefined) return { digest, request: parseRequest(body) };
     digests.keep(body, digest);
     return { hit: { ...hit, timings: { ...timings, ...hit.timings } } };
