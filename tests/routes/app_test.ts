@@ -102,7 +102,7 @@ Deno.test("app › a slow write to the store does not delay the response", async
     assert.deepEqual(written, [], "the response is here and the write is not done");
     // Mask and cutout are written together.
     assert.equal(deferred.pending, 1);
-    letEnd();
+    endWrites();
     await deferred.settled();
     assert.deepEqual(written.sort(), ["cutout", "mask"]);
   }).finally(() => clearTimeout(giveUp));

@@ -68,7 +68,7 @@ Deno.test("work › each kind of response takes only the work that it needs", as
       assert.match(response.headers.get("Cache-Status")!, /detail=inference/);
       fileBytes = Uint8Array.fromBase64((await response.json()).img_none_bg_base64).length;
       await first.deferred.settled();
-      const { inferences, renders, roundTrips } = look(fileBytes);
+      const { inferences, renders, roundTrips } = takeCounts(fileBytes);
       // The read of the file, the lease, and the write, which ends the lease.
       assert.deepEqual({ inferences, renders, roundTrips }, { inferences: 1, renders: 0, roundTrips: 3 });
     });
