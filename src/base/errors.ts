@@ -123,6 +123,14 @@ export class StoreUnavailableError extends Error {
   }
 }
 
+/** A handler of errors that returns a value instead if the store is unavailable, and rethrows all others. */
+export function ifUnavailable<T>(instead: T): (error: unknown) => T {
+  return (error) => {
+    if (error instanceof StoreUnavailableError) return instead;
+    throw error;
+  };
+}
+
 /** The store is not asked, because it failed and has not recovered yet. */
 export class StoreSkippedError extends StoreUnavailableError {
   override readonly name = "StoreSkippedError";

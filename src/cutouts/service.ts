@@ -1,4 +1,4 @@
-import { ImageError, StoreUnavailableError } from "../base/errors.ts";
+import { ifUnavailable, ImageError } from "../base/errors.ts";
 import { sha256 } from "../base/hash.ts";
 import { cutoutKey, type ImageId, maskKey as maskKeyOf } from "../cache/keys.ts";
 import type { MemoryStore } from "../cache/memory.ts";
@@ -219,14 +219,6 @@ export class CutoutService {
   async #keyOf(image: ImageId, { model, render }: RenderingRequest): Promise<string> {
     return cutoutKey(this.#options.engine.modelVersion(model), image, await digestOf(render));
   }
-}
-
-/** Handles errors: resolves to a value instead if the store is unavailable. */
-export function ifUnavailable<T>(instead: T): (error: unknown) => T {
-  return (error) => {
-    if (error instanceof StoreUnavailableError) return instead;
-    throw error;
-  };
 }
 
 /** @throws {ImageError} `background_missing` */

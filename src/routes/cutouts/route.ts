@@ -1,8 +1,9 @@
 import { create as contentDisposition } from "content-disposition";
 import { Hono } from "hono";
 import { splitList } from "../../base/comma_list.ts";
+import { ifUnavailable } from "../../base/errors.ts";
 import type { CutoutResult } from "../../cutouts/request.ts";
-import { type CutoutService, ifUnavailable } from "../../cutouts/service.ts";
+import type { CutoutService } from "../../cutouts/service.ts";
 import type { BodyReader } from "../../http/body.ts";
 import { HttpError } from "../../http/errors.ts";
 import { fetchImage, type ImageFetcher } from "../../http/safe_fetch/fetch_image.ts";

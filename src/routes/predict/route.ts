@@ -1,6 +1,7 @@
 import { type Context, Hono } from "hono";
+import { ifUnavailable } from "../../base/errors.ts";
 import { base64Json, type Representation } from "../../cutouts/representation.ts";
-import { type CutoutService, ifUnavailable } from "../../cutouts/service.ts";
+import type { CutoutService } from "../../cutouts/service.ts";
 import type { BodyReader } from "../../http/body.ts";
 import { type Observer, timed, type Timings } from "../../telemetry/observer.ts";
 import { cacheUseOf } from "../shared/cache_control.ts";
