@@ -18,6 +18,8 @@ ENV CACHE_DIR=/data
 # V8 and malloc return free memory to the system. src/memory_tuning.ts explains the values; a test compares the two.
 ENV DENO_V8_FLAGS=--expose-gc,--flush-liftoff-code,--max-semi-space-size=4,--heap-growing-percent=25,--wasm-tiering-budget=200000000 \
     MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=4194304 MALLOC_TRIM_THRESHOLD_=8388608
+# Deno's metrics wait for every worker, and ONNX Runtime's threads never answer: the process would never end.
+ENV OTEL_DENO_METRICS=false
 VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \

@@ -11,6 +11,7 @@ import { UpstashStore } from "./cache/upstash.ts";
 import type { Config } from "./config.ts";
 import { CutoutService } from "./cutouts/service.ts";
 import { BodyReader } from "./http/body.ts";
+import { GracefulServer } from "./http/graceful_server.ts";
 import type { RateLimiter } from "./http/rate_limit.ts";
 import type { ImageFetcher } from "./http/safe_fetch/fetch_image.ts";
 import { discardUnread } from "./http/unread_body.ts";
@@ -98,7 +99,6 @@ export async function serve({ config, models, engine, telemetry, pageFolder, log
     logger,
   });
 
-  const requests = new RequestsInFlight();
   const respond = async (request: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>) => {
     const response = await app.fetch(request, info, deferred);
     // The rest of a body that is too large is read, up to the same size again, so that its sender gets the response.
@@ -109,13 +109,8 @@ export async function serve({ config, models, engine, telemetry, pageFolder, log
 
   const stopping = firstSignal("SIGINT", "SIGTERM");
   // Listens before the models are loaded: an image that arrives meanwhile can be decoded.
-  const listening = Promise.withResolvers<string>();
-  const server = Deno.serve({
-    hostname: config.HOST,
-    port: config.PORT,
-    onListen: (address) => listening.resolve(urlOf(address)),
-  }, (request, info) => requests.track(respond(request, info)));
-  const address = await listening.promise;
+  const server = GracefulServer.listen({ hostname: config.HOST, port: config.PORT }, respond);
+  const address = urlOf(server.address);
   logger.info("Cutcache {version} listens on {address}, model {model}, store {store}", {
     version: denoJson.version,
     address,
@@ -130,11 +125,10 @@ export async function serve({ config, models, engine, telemetry, pageFolder, log
   const signal = await stopping;
   logger.info("{signal}: finishing requests and {pending} pending writes", { signal, pending: deferred.pending });
   readiness.stop();
+  server.endConnections();
   await delay(config.DRAIN_DELAY_SECONDS * 1000);
   const drain = async () => {
-    // First, because `shutdown` can resolve while a handler still runs (seen in Deno 2.9.6).
-    await requests.settled();
-    await server.shutdown();
+    await server.stop();
     await deferred.settled();
     return true;
   };
@@ -150,23 +144,6 @@ export async function serve({ config, models, engine, telemetry, pageFolder, log
   logger.info("stopped");
   await dispose();
   Deno.exit(inTime ? 0 : 1);
-}
-
-/** Requests whose response is not made yet. */
-class RequestsInFlight {
-  readonly #responses = new Set<Promise<Response>>();
-
-  track(response: Promise<Response>): Promise<Response> {
-    this.#responses.add(response);
-    const forget = () => this.#responses.delete(response);
-    response.then(forget, forget);
-    return response;
-  }
-
-  /** Resolves once none is left, including those that arrive in the meantime. */
-  async settled(): Promise<void> {
-    while (this.#responses.size > 0) await Promise.allSettled(this.#responses);
-  }
 }
 
 /** In front of a durable store, memory holds entries for a short time: another instance may delete them there. */

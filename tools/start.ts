@@ -14,6 +14,12 @@ const DEFAULT_CACHE_DIR = ".cutcache";
 /** Signals that end a process unless it handles them. All go to the server, which decides. */
 const FORWARDED_SIGNALS = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2"] as const;
 
+/** As in `src/config.ts`; a test compares them. */
+const DEFAULT_DRAIN_SECONDS = 30;
+
+/** How much longer than its own deadline a server may take to end, in milliseconds, before it is killed. */
+const KILL_AFTER_MS = 2000;
+
 export interface StartOptions {
   /** With ONNX Runtime's native build, an add-on. */
   native: boolean;
@@ -45,6 +51,9 @@ export function startCommand({ native, environment }: StartOptions): { args: str
       "src/main.ts",
     ],
     env: {
+      // Deno's metrics wait for every worker. ONNX Runtime's threads never answer: nothing would be exported, and the
+      // process would never end (seen in Deno 2.9.6). Traces and logs are exported all the same.
+      OTEL_DENO_METRICS: environment("OTEL_DENO_METRICS") ?? "false",
       ...Object.fromEntries(MALLOC_OPTIONS.map(({ name, value }) => [name, `${value}`])),
       ...(native && { INFERENCE_BACKEND: "native" }),
     },
@@ -62,16 +71,29 @@ function pathList(settings: Record<string, string | undefined>): string {
   return Object.values(settings).filter((path) => path !== undefined).join(",");
 }
 
+/**
+ * How long a server may take to end after its signal, in milliseconds. Deno flushes its telemetry at the end, which takes
+ * as long as the collector wants.
+ */
+export function stopDeadlineMs(environment: StartOptions["environment"]): number {
+  const seconds = (name: string, fallback: number) => Number(environment(name) || fallback);
+  const drainSeconds = seconds("DRAIN_DELAY_SECONDS", 0) + seconds("DRAIN_SECONDS", DEFAULT_DRAIN_SECONDS);
+  return 1000 * drainSeconds + KILL_AFTER_MS;
+}
+
 /** Runs the server, and resolves to its exit code when it ends. */
 async function start(): Promise<number> {
   const native = Deno.args.includes("--native");
-  const { args, env } = startCommand({ native, environment: (name) => Deno.env.get(name) });
+  const environment = (name: string) => Deno.env.get(name);
+  const { args, env } = startCommand({ native, environment });
   const server = new Deno.Command(Deno.execPath(), { args, env }).spawn();
   for (const signal of FORWARDED_SIGNALS) {
     Deno.addSignalListener(signal, () => {
       try {
         server.kill(signal);
       } catch { /* it has ended */ }
+      if (signal !== "SIGTERM" && signal !== "SIGINT") return;
+      Deno.unrefTimer(setTimeout(() => server.kill("SIGKILL"), stopDeadlineMs(environment)));
     });
   }
   return (await server.status).code;

@@ -88,3 +88,26 @@ Deno.test("tracing › without OTEL_DENO, log lines have no trace ids", async ()
   await server.logged(({ message }) => message.startsWith("END"));
   assert.ok(server.logs.every((line) => !("trace_id" in line || "span_id" in line)));
 });
+
+for (const collector of ["answers", "hangs"] as const) {
+  Deno.test(`tracing › a server whose collector ${collector} ends within its deadline`, async () => {
+    const DRAIN_SECONDS = 3;
+    await using receiver = OtlpReceiver.start({ hangs: collector === "hangs" });
+    const server = await TestServer.quick({
+      ...receiver.environment,
+      OTEL_METRIC_EXPORT_INTERVAL: "200",
+      DRAIN_SECONDS: `${DRAIN_SECONDS}`,
+    }, { checked: false });
+    await server.ready();
+    await server.cutout("a.png", await discImage(9));
+    // Several exports have begun by then.
+    await receiver.requested(3);
+    const started = performance.now();
+    const { code } = await server.stop();
+    const seconds = (performance.now() - started) / 1000;
+    console.log(`ended after ${seconds.toFixed(1)} s with code ${code}`);
+    if (collector === "answers") assert.equal(code, 0);
+    // Killing it takes two seconds more.
+    assert.ok(seconds < DRAIN_SECONDS + 4, `${seconds} s`);
+  });
+}
