@@ -90,6 +90,7 @@ export async function serve({ config, models, engine, telemetry, pageFolder, log
     }),
     access: {
       apiTokens: config.API_TOKENS,
+      scopeByToken: config.CACHE_SCOPE === "token",
       rateLimiter: await createRateLimiter(config, logger),
       trustedProxies: config.TRUST_PROXY,
     },

@@ -119,7 +119,7 @@ export class CutoutService {
       if (hit !== undefined) return hit;
     }
     requireBackground(request);
-    const maskKey = maskKeyOf(this.#options.engine.modelVersion(request.model), image);
+    const maskKey = maskKeyOf(this.#options.engine.modelVersion(request.model), image, request.cacheScope);
     using _ = this.#progress.follow(request.requestId, maskKey);
     if (cacheUse === "bypass") {
       const cutout = await this.#render(request, maskKey, { signal: request.signal });
@@ -216,8 +216,8 @@ export class CutoutService {
     return `name:${await sha256(new TextEncoder().encode(keyName))}`;
   }
 
-  async #keyOf(image: ImageId, { model, render }: RenderingRequest): Promise<string> {
-    return cutoutKey(this.#options.engine.modelVersion(model), image, await digestOf(render));
+  async #keyOf(image: ImageId, { model, render, cacheScope }: RenderingRequest): Promise<string> {
+    return cutoutKey(this.#options.engine.modelVersion(model), image, await digestOf(render), cacheScope);
   }
 }
 

@@ -65,7 +65,7 @@ export function cutoutsRoute(
     const cacheUse = cacheUseOf(c.req.header("Cache-Control"));
 
     const scope = cacheUse === "refresh" ? "durable" : "all";
-    const request = { model, render, logger: c.get("logger") };
+    const request = { model, render, cacheScope: c.get("cacheScope"), logger: c.get("logger") };
     const lenient = isLenient(c.req.header("Prefer"));
     const finding = cacheUse === "bypass" ? undefined : cutouts.find(image, request, scope);
     // A lenient client posts the image next, which needs no store.

@@ -61,9 +61,9 @@ export function predictRoute({ cutouts, bodies, telemetry }: PredictRouteOptions
     const timings: Timings = {};
     const digest = await timed(timings, "hash", () => digests.digestOf(body), telemetry);
     const known = cacheUseOf(c.req.header("Cache-Control")) === "default" ? knownBodies.get(digest) : undefined;
+    const context = { representation, cacheScope: c.get("cacheScope"), logger: c.get("logger") };
     const hit = known &&
-      await cutouts.find(known.image, { ...known, representation, logger: c.get("logger") }, "all")
-        .catch(ifUnavailable(undefined));
+      await cutouts.find(known.image, { ...known, ...context }, "all").catch(ifUnavailable(undefined));
     if (hit === undefined) return { digest, request: parseRequest(body) };
     digests.keep(body, digest);
     return { hit: { ...hit, timings: { ...timings, ...hit.timings } } };
