@@ -5,7 +5,8 @@ import { createApp } from "./app.ts";
 import { DeferredWork } from "./base/deferred.ts";
 import { CircuitBreakerStore } from "./cache/circuit_breaker.ts";
 import { MemoryStore } from "./cache/memory.ts";
-import { openSqliteStore } from "./cache/sqlite.ts";
+import { SqliteStore } from "./cache/sqlite.ts";
+import { isFull } from "./cache/sqlite_file.ts";
 import { TieredStore } from "./cache/tiered.ts";
 import { UpstashStore } from "./cache/upstash.ts";
 import type { Config } from "./config.ts";
@@ -185,11 +186,21 @@ async function openDurableStore(config: Config, logger: Logger): Promise<Circuit
   try {
     await Deno.mkdir(config.CACHE_DIR, { recursive: true });
     const path = `${config.CACHE_DIR}/cutcache.sqlite`;
-    const sqlite = openSqliteStore({ path, maxBytes: config.CACHE_DISK_BYTES, ...entries }, (aside) => {
-      logger.warn("{path} was damaged; it was moved to {aside} and replaced by a new one", { path, aside });
+    const sqlite = new SqliteStore({
+      path,
+      maxBytes: config.CACHE_DISK_BYTES,
+      ...entries,
+      onDamaged: (aside) => {
+        logger.warn("{path} was damaged; it was moved to {aside} and replaced by a new one", { path, aside });
+      },
+      onReplaced: () => logger.warn("{path} was deleted or replaced; the file that is there now is used", { path }),
     });
     return new CircuitBreakerStore(sqlite, { ...timeouts, breakMs: config.CACHE_BREAK_MS, logger });
   } catch (error) {
+    if (isFull(error)) {
+      logger.warn("the disk of CACHE_DIR={path} is full: results are kept in memory only", { path: config.CACHE_DIR });
+      return undefined;
+    }
     throw new Error(
       `CACHE_DIR=${config.CACHE_DIR} cannot be written: ${(error as Error).message}. ` +
         "Name another folder, or keep results in memory only with CACHE_STORE=memory.",

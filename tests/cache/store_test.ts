@@ -3,7 +3,7 @@ import { UpstashGateway } from "../support/upstash_gateway.ts";
 import { getLogger } from "@logtape/logtape";
 import assert from "node:assert/strict";
 import { MemoryStore } from "../../src/cache/memory.ts";
-import { openSqliteStore, SqliteStore } from "../../src/cache/sqlite.ts";
+import { SqliteStore } from "../../src/cache/sqlite.ts";
 import type { ImageId } from "../../src/cache/keys.ts";
 import type { Entry, Lease, Store } from "../../src/cache/store.ts";
 import { CircuitBreakerStore } from "../../src/cache/circuit_breaker.ts";
@@ -161,7 +161,7 @@ Deno.test("sqlite store › renames a damaged file and starts a new one", async 
   const path = `${folder}/cache.sqlite`;
   await Deno.writeTextFile(path, "this is not a database, ".repeat(1000));
   let damaged = "";
-  const store = openSqliteStore({ path, maxBytes: 10_000 }, (to) => damaged = to);
+  const store = new SqliteStore({ path, maxBytes: 10_000, onDamaged: (to) => damaged = to });
   assert.equal(damaged, `${path}.damaged`);
   assert.match(await Deno.readTextFile(damaged), /^this is not a database/);
   await store.set("a", entry(1));
