@@ -25,14 +25,14 @@ EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
     CMD ["deno", "eval", "--no-config", "const port = Deno.env.get('PORT') || 8000; const { ok } = await fetch(`http://127.0.0.1:${port}/readyz`); Deno.exit(ok ? 0 : 1)"]
 
-CMD ["run", "--cached-only", "--frozen", "-P=start", "--allow-read=src,static,/data", "--allow-write=/data", "src/main.ts"]
+CMD ["run", "--cached-only", "--frozen", "-P=start", "--allow-net", "--allow-read=src,static,/data", "--allow-write=/data", "src/main.ts"]
 
 # `docker build --target native .` adds ONNX Runtime's native build, which takes 300 MB more.
 FROM wasm AS native
 COPY deno.native.lock ./
 RUN deno cache --frozen --lock=deno.native.lock npm:onnxruntime-node@1.30.0
 ENV INFERENCE_BACKEND=native
-CMD ["run", "--cached-only", "--frozen", "--lock=deno.native.lock", "-P=start", "--allow-read", "--allow-write=/data", "--allow-env", "--allow-sys", "--allow-ffi", "src/main.ts"]
+CMD ["run", "--cached-only", "--frozen", "--lock=deno.native.lock", "-P=start", "--allow-net", "--allow-read", "--allow-write=/data", "--allow-env", "--allow-sys", "--allow-ffi", "src/main.ts"]
 
 # The default target.
 FROM wasm

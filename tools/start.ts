@@ -4,7 +4,8 @@
  * This is a program and not a shell command for two reasons. V8's flags and malloc's settings must be set before the
  * process starts, and `src/memory_tuning.ts` is the one place that lists them. And the server may only read and write the
  * folder and the files that CACHE_DIR, MODEL_PATH and MODEL_MANIFEST name, which may have spaces in their paths. Its
- * permissions are fixed before it reads its settings, so this program has to read these three itself.
+ * permissions are fixed before it reads its settings, so this program has to read these itself, and those that name the
+ * addresses of its network.
  */
 import { MALLOC_OPTIONS, V8_FLAGS } from "../src/memory_tuning.ts";
 
@@ -16,6 +17,9 @@ const FORWARDED_SIGNALS = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", 
 
 /** As in `src/config.ts`; a test compares them. */
 const DEFAULT_DRAIN_SECONDS = 30;
+
+/** As in `src/config.ts`; a test compares them. */
+const DEFAULT_NETWORK = { HOST: "0.0.0.0", PORT: "8000", CDN_PURGE_URL: "http://cache.localhost/invalidate/http" };
 
 /** How much longer than its own deadline a server may take to end, in milliseconds, before it is killed. */
 const KILL_AFTER_MS = 2000;
@@ -47,6 +51,7 @@ export function startCommand({ native, environment }: StartOptions): { args: str
       `--v8-flags=${V8_FLAGS.join(",")}`,
       "-P=start",
       ...permissions,
+      networkPermission(environment),
       `--allow-write=${pathList(cacheDir)}`,
       "src/main.ts",
     ],
@@ -69,6 +74,23 @@ function pathList(settings: Record<string, string | undefined>): string {
     if (path?.includes(",")) throw new Error(`${name}=${JSON.stringify(path)}: Deno cannot permit a path with a comma`);
   }
   return Object.values(settings).filter((path) => path !== undefined).join(",");
+}
+
+/**
+ * The addresses that the server may use: its own port, Redis and the CDN's. If it fetches images by URL it needs the whole
+ * network, and checks each address itself.
+ */
+function networkPermission(environment: StartOptions["environment"]): string {
+  if (!/^(?:false|0|no|off|n|disabled)?$/i.test(environment("ALLOW_IMAGE_URLS") ?? "")) return "--allow-net";
+  const value = (name: keyof typeof DEFAULT_NETWORK) => environment(name) || DEFAULT_NETWORK[name];
+  const host = value("HOST").includes(":") ? `[${value("HOST")}]` : value("HOST");
+  // The server reports invalid settings, which are no permissions.
+  const own = /^[\w.:[\]-]+:\d{1,5}$/.test(`${host}:${value("PORT")}`) ? [`${host}:${value("PORT")}`] : [];
+  const others = [environment("UPSTASH_REDIS_REST_URL") ?? "", value("CDN_PURGE_URL")].flatMap((text) => {
+    const url = URL.parse(text);
+    return url ? [`${url.hostname}:${url.port || (url.protocol === "https:" ? 443 : 80)}`] : [];
+  });
+  return `--allow-net=${[...own, ...others].join(",")}`;
 }
 
 /**
