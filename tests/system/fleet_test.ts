@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { discImage } from "../support/images.ts";
+import { burst } from "../support/fleet_load.ts";
 import { RedisServer } from "../support/redis.ts";
 import { TestServer } from "../support/server.ts";
 import { noAnswer, UpstashGateway } from "../support/upstash_gateway.ts";
@@ -130,16 +131,7 @@ for (const restarts of [false, true]) {
       try {
         await Promise.all(servers.map((server) => server.ready()));
         const images = await Promise.all(Array.from({ length: IMAGES }, (_, seed) => discImage(1000 + seed)));
-        const answers = Promise.all(
-          images.flatMap((image, i) => servers.map((server) => server.cutout(`${i}.png`, image))),
-        );
-        if (restarts) {
-          while (await inferencesOf(servers) < IMAGES / 3) await new Promise((resolve) => setTimeout(resolve, 50));
-          await redis.restart();
-        }
-        const pngs = (await answers).map(({ png }) => png);
-        pngs.forEach((png, i) => assert.deepEqual(png, pngs[i - i % 3], "each instance answers the same"));
-        const counts = await Promise.all(servers.map((server) => server.inferences()));
+        const counts = await burst(servers, images, restarts ? () => redis.restart() : undefined);
         console.log(`inferences by instance: ${counts.join(" + ")}`);
         const total = counts.reduce((sum, count) => sum + count, 0);
         assert.ok(total >= IMAGES && total <= MAX, `${counts.join(" + ")} = ${total} inferences`);
