@@ -20,6 +20,7 @@ import type { Engine } from "./inference/engine/engine.ts";
 import type { Model } from "./inference/model/manifest.ts";
 import { Readiness } from "./routes/service/readiness.ts";
 import { CdnPurger } from "./routes/shared/cdn.ts";
+import { MetricsExporter, type MetricsExporterOptions } from "./telemetry/otlp_metrics.ts";
 import type { Telemetry } from "./telemetry/telemetry.ts";
 
 /** In seconds: the longest time that caches are asked to keep anything. */
@@ -42,6 +43,8 @@ export interface ServeOptions {
   models: [Model, ...Model[]];
   engine: Engine;
   telemetry: Telemetry;
+  /** Where metrics are sent, if they are. */
+  metricsExport?: Pick<MetricsExporterOptions, "url" | "headers" | "intervalMs" | "serviceName">;
   pageFolder: URL;
   logger: Logger;
 }
@@ -50,7 +53,8 @@ export interface ServeOptions {
  * Serves until SIGINT or SIGTERM, finishes all accepted work, and ends the process.
  * @throws {Error} if a model cannot be loaded or the store cannot be opened.
  */
-export async function serve({ config, models, engine, telemetry, pageFolder, logger }: ServeOptions): Promise<void> {
+export async function serve(options: ServeOptions): Promise<void> {
+  const { config, models, engine, telemetry, metricsExport, pageFolder, logger } = options;
   const engineReady = engine.ready();
   // Awaited below. Until then a failure must not end the process as an unhandled rejection.
   engineReady.catch(() => {});
@@ -109,6 +113,8 @@ export async function serve({ config, models, engine, telemetry, pageFolder, log
     return response;
   };
 
+  const { registry } = telemetry;
+  const exporter = metricsExport && new MetricsExporter({ ...metricsExport, registry, logger });
   const stopping = firstSignal("SIGINT", "SIGTERM");
   // Listens before the models are loaded: an image that arrives meanwhile can be decoded.
   const server = GracefulServer.listen({ hostname: config.HOST, port: config.PORT }, respond);
@@ -132,6 +138,7 @@ export async function serve({ config, models, engine, telemetry, pageFolder, log
   const drain = async () => {
     await server.stop();
     await deferred.settled();
+    await exporter?.close();
     return true;
   };
   const inTime = await Promise.race([drain(), delay(config.DRAIN_SECONDS * 1000, false)]);

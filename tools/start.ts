@@ -21,6 +21,9 @@ const DEFAULT_DRAIN_SECONDS = 30;
 /** As in `src/config.ts`; a test compares them. */
 const DEFAULT_NETWORK = { HOST: "0.0.0.0", PORT: "8000", CDN_PURGE_URL: "http://cache.localhost/invalidate/http" };
 
+/** Of OpenTelemetry. */
+const DEFAULT_COLLECTOR = "http://localhost:4318";
+
 /** How much longer than its own deadline a server may take to end, in milliseconds, before it is killed. */
 const KILL_AFTER_MS = 2000;
 
@@ -56,8 +59,8 @@ export function startCommand({ native, environment }: StartOptions): { args: str
       "src/main.ts",
     ],
     env: {
-      // Deno's metrics wait for every worker. ONNX Runtime's threads never answer: nothing would be exported, and the
-      // process would never end (seen in Deno 2.9.6). Traces and logs are exported all the same.
+      // Deno's own metrics wait for every worker. ONNX Runtime's threads never answer: nothing would be exported, and the
+      // process would never end (seen in Deno 2.9.6). See src/telemetry/otlp_metrics.ts for those that are exported.
       OTEL_DENO_METRICS: environment("OTEL_DENO_METRICS") ?? "false",
       ...Object.fromEntries(MALLOC_OPTIONS.map(({ name, value }) => [name, `${value}`])),
       ...(native && { INFERENCE_BACKEND: "native" }),
@@ -77,7 +80,7 @@ function pathList(settings: Record<string, string | undefined>): string {
 }
 
 /**
- * The addresses that the server may use: its own port, Redis and the CDN's. If it fetches images by URL it needs the whole
+ * The addresses that the server may use: its own port, Redis, the CDN's and the collector's. If it fetches images by URL it needs the whole
  * network, and checks each address itself.
  */
 function networkPermission(environment: StartOptions["environment"]): string {
@@ -86,7 +89,11 @@ function networkPermission(environment: StartOptions["environment"]): string {
   const host = value("HOST").includes(":") ? `[${value("HOST")}]` : value("HOST");
   // The server reports invalid settings, which are no permissions.
   const own = /^[\w.:[\]-]+:\d{1,5}$/.test(`${host}:${value("PORT")}`) ? [`${host}:${value("PORT")}`] : [];
-  const others = [environment("UPSTASH_REDIS_REST_URL") ?? "", value("CDN_PURGE_URL")].flatMap((text) => {
+  const collector = environment("OTEL_DENO") &&
+    (environment("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT") || environment("OTEL_EXPORTER_OTLP_ENDPOINT") ||
+      DEFAULT_COLLECTOR);
+  const redis = environment("UPSTASH_REDIS_REST_URL");
+  const others = [redis ?? "", value("CDN_PURGE_URL"), collector ?? ""].flatMap((text) => {
     const url = URL.parse(text);
     return url ? [`${url.hostname}:${url.port || (url.protocol === "https:" ? 443 : 80)}`] : [];
   });
@@ -115,7 +122,12 @@ async function start(): Promise<number> {
         server.kill(signal);
       } catch { /* it has ended */ }
       if (signal !== "SIGTERM" && signal !== "SIGINT") return;
-      Deno.unrefTimer(setTimeout(() => server.kill("SIGKILL"), stopDeadlineMs(environment)));
+      const kill = () => {
+        server.kill("SIGKILL");
+        // This process exports telemetry too, and could wait as long.
+        Deno.kill(Deno.pid, "SIGKILL");
+      };
+      Deno.unrefTimer(setTimeout(kill, stopDeadlineMs(environment)));
     });
   }
   return (await server.status).code;

@@ -196,7 +196,7 @@ export class CircuitBreakerStore implements Store {
     this.#requireClosed("reads");
     const answer = Promise.withResolvers<EntryOrLease>();
     try {
-      return await this.#run("writes", this.#options.readTimeoutMs, () => {
+      return await this.#run("writes", this.#leaseLimitMs, () => {
         this.#store.getOrLease!(key, milliseconds).then(answer.resolve, answer.reject);
         return answer.promise;
       });
@@ -210,9 +210,19 @@ export class CircuitBreakerStore implements Store {
     }
   }
 
+  /**
+   * How long a lease may take, in milliseconds. A store that answers others is only slow, and waiting for it costs less
+   * than an inference that another process makes as well.
+   */
+  readonly #leaseLimitMs = (): number => {
+    const { readTimeoutMs, writeTimeoutMs } = this.#options;
+    const isAlive = Object.values(this.#breakers).some((breaker) => breaker.answeredWithin(2 * readTimeoutMs));
+    return isAlive ? Math.max(readTimeoutMs, writeTimeoutMs) : readTimeoutMs;
+  };
+
   async #write(work: () => Promise<void>): Promise<void> {
     try {
-      await this.#run("writes", this.#options.writeTimeoutMs, work);
+      await this.#run("writes", () => this.#options.writeTimeoutMs, work);
     } catch (error) {
       this.#failedWrites++;
       if (!(error instanceof ValueRefusedError)) throw error;
@@ -221,7 +231,7 @@ export class CircuitBreakerStore implements Store {
   }
 
   /** @throws {StoreUnavailableError} */
-  async #run<T>(access: Access, timeoutMs: number, work: () => Promise<T>): Promise<T> {
+  async #run<T>(access: Access, limitMs: () => number, work: () => Promise<T>): Promise<T> {
     this.#requireClosed(access);
     const breaker = this.#breakers[access];
     const began = performance.now();
@@ -229,7 +239,7 @@ export class CircuitBreakerStore implements Store {
     // An answer that comes after the deadline shows that the store is alive.
     answer.then(() => breaker.answered(), () => {});
     try {
-      return await inTime(answer, () => timeoutMs);
+      return await inTime(answer, limitMs, this.#options.readTimeoutMs);
     } catch (error) {
       if (error instanceof ValueRefusedError) {
         breaker.answered();

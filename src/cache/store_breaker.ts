@@ -70,6 +70,11 @@ export class StoreBreaker {
     if (this.isClosed) this.#record(() => Promise.resolve());
   }
 
+  /** Whether the store has answered anything in these last milliseconds. */
+  answeredWithin(milliseconds: number): boolean {
+    return performance.now() - this.#lastAnswer <= milliseconds;
+  }
+
   /** Notes that a call which began at this time failed, or has had no answer in time. */
   failed(began: number, error: unknown): void {
     // A failure that overlaps with it has been counted.

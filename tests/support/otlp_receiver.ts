@@ -13,9 +13,23 @@ interface TracesRequest {
   resourceSpans: { scopeSpans: { spans: Span[] }[] }[];
 }
 
+/** A metric that an {@link OtlpReceiver} received. */
+export interface Metric {
+  name: string;
+  sum?: { dataPoints: { asDouble: number }[] };
+  gauge?: { dataPoints: { asDouble: number }[] };
+  histogram?: { dataPoints: { count: number; sum: number; bucketCounts: number[]; explicitBounds: number[] }[] };
+}
+
+interface MetricsRequest {
+  resourceMetrics: { scopeMetrics: { metrics: Metric[] }[] }[];
+}
+
 /** Receives OTLP exports in JSON on a free port of 127.0.0.1, and keeps the spans. */
 export class OtlpReceiver {
   readonly spans: Span[] = [];
+  /** The metrics of each export, by name. */
+  readonly metrics: Map<string, Metric>[] = [];
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
   readonly #stopping = new AbortController();
   #requests = 0;
@@ -26,6 +40,11 @@ export class OtlpReceiver {
       this.#requests++;
       if (hangs) return await new Promise(() => {});
       const sent = await request.json();
+      if (new URL(request.url).pathname === "/v1/metrics") {
+        const { resourceMetrics } = sent as MetricsRequest;
+        const all = resourceMetrics.flatMap(({ scopeMetrics }) => scopeMetrics.flatMap(({ metrics }) => metrics));
+        this.metrics.push(new Map(all.map((metric) => [metric.name, metric])));
+      }
       if (new URL(request.url).pathname === "/v1/traces") {
         const { resourceSpans } = sent as TracesRequest;
         for (const { scopeSpans } of resourceSpans) this.spans.push(...scopeSpans.flatMap(({ spans }) => spans));

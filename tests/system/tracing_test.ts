@@ -105,6 +105,16 @@ for (const collector of ["answers", "hangs"] as const) {
     const started = performance.now();
     const { code } = await server.stop();
     const seconds = (performance.now() - started) / 1000;
+    if (collector === "answers") {
+      assert.ok(receiver.metrics.length >= 3, `${receiver.metrics.length} exports of metrics`);
+      const last = receiver.metrics.at(-1)!;
+      assert.equal(last.get("cutcache_inferences_total")!.sum!.dataPoints[0].asDouble, 1);
+      const stages = last.get("cutcache_stage_duration_seconds")!.histogram!.dataPoints;
+      for (const { count, bucketCounts, explicitBounds } of stages) {
+        assert.equal(bucketCounts.reduce((sum, count) => sum + count), count);
+        assert.equal(bucketCounts.length, explicitBounds.length + 1);
+      }
+    }
     console.log(`ended after ${seconds.toFixed(1)} s with code ${code}`);
     if (collector === "answers") assert.equal(code, 0);
     // Killing it takes two seconds more.

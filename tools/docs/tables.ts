@@ -86,7 +86,7 @@ function valuesOf(
 /** What the server needs each permission for. */
 const PURPOSES: Readonly<Record<string, string>> = {
   read: "The sources, the models and the page. The start task adds `CACHE_DIR`, `MODEL_PATH` and `MODEL_MANIFEST`.",
-  env: "The settings, and three variables that the Redis client reads.",
+  env: "The settings, those of OpenTelemetry, and three variables that the Redis client reads.",
 };
 
 function permissionsTable(): string {
@@ -98,8 +98,8 @@ function permissionsTable(): string {
   const write = [code("write"), code("CACHE_DIR"), "The SQLite cache. Granted by the start task."];
   const net = [
     code("net"),
-    "`HOST` and `PORT`, and the hosts of `UPSTASH_REDIS_REST_URL` and `CDN_PURGE_URL`; all with `ALLOW_IMAGE_URLS`",
-    "To listen, and to reach Redis, the CDN and image URLs. Granted by the start task.",
+    "`HOST` and `PORT`, and the hosts of `UPSTASH_REDIS_REST_URL`, `CDN_PURGE_URL` and the OpenTelemetry collector; all with `ALLOW_IMAGE_URLS`",
+    "To listen, and to reach Redis, the CDN, the collector and image URLs. Granted by the start task.",
   ];
   return markdownTable(["permission", "allowed", "purpose"], [...rows, net, write]);
 }
