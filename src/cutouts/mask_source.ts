@@ -54,7 +54,7 @@ const MAX_CHECK_MS = 1000;
 const CHECK_GROWTH = 1.5;
 
 /** How long a job waits for its turn before the store is asked for its mask, in milliseconds. */
-const CHECK_IN_QUEUE_MS = 20;
+const CHECK_IN_QUEUE_MS = 100;
 
 /**
  * Gets an image's mask: from the cache, from an inference running in this process or in another one, or from a new

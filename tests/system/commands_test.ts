@@ -19,6 +19,7 @@ Deno.test("commands › what a miss, a hit, another rendering and a wait cost in
   const settings = { ...gateway.environment, CACHE_LEASE_MS: "600000" };
   await using server = await TestServer.quick(settings, { checked: false });
   await using other = await TestServer.quick(settings, { checked: false });
+  await Promise.all([server.ready(), other.ready()]);
   const client = await redis.client();
   const image = fixture("chelsea.jpg");
   const address = `/cutouts/${createHash("sha256").update(image).digest("hex")}`;

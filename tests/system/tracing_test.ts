@@ -106,8 +106,10 @@ for (const collector of ["answers", "hangs"] as const) {
     const { code } = await server.stop();
     const seconds = (performance.now() - started) / 1000;
     if (collector === "answers") {
-      assert.ok(receiver.metrics.length >= 3, `${receiver.metrics.length} exports of metrics`);
-      const last = receiver.metrics.at(-1)!;
+      // Deno's own programs around the server export theirs.
+      const exports = receiver.metrics.filter((metrics) => metrics.has("cutcache_inferences_total"));
+      assert.ok(exports.length >= 3, `${exports.length} exports of metrics`);
+      const last = exports.at(-1)!;
       assert.equal(last.get("cutcache_inferences_total")!.sum!.dataPoints[0].asDouble, 1);
       const stages = last.get("cutcache_stage_duration_seconds")!.histogram!.dataPoints;
       for (const { count, bucketCounts, explicitBounds } of stages) {
