@@ -8,6 +8,7 @@ import { UpstashGateway } from "../tests/support/upstash_gateway.ts";
 import type { Bench } from "./bench.ts";
 import { drive, postJson } from "./http_load.ts";
 import { percentile, threeDigits } from "./measure.ts";
+import { stress } from "./fleet_stress.ts";
 import { numbered } from "./pictures.ts";
 
 const INSTANCES = [1, 2, 3];
@@ -21,7 +22,7 @@ const WARM_UP_MS = 1000;
 export const fleet: Bench = {
   name: "fleet",
   summary: "hits per second and inferences of 1, 2 and 3 instances on one Redis",
-  duration: "2 min",
+  duration: "4 min",
   options: [
     { name: "seconds", summary: "how long hits are measured", fallback: 4 },
     { name: "new-images", summary: "how many new images each fleet gets", fallback: 12 },
@@ -43,7 +44,7 @@ export const fleet: Bench = {
         `${CONNECTIONS_PER_INSTANCE} connections per instance. Instances, Redis, its gateway and the load generator ` +
         "share the cores of one machine, so once all cores are busy, more instances do not help.",
       rows,
-    }];
+    }, ...await stress(report)];
   },
 };
 

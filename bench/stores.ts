@@ -4,7 +4,7 @@ import { runInNewContext } from "node:vm";
 import { cutoutKey, maskKey } from "../src/cache/keys.ts";
 import type { Sha256Hex } from "../src/base/hash.ts";
 import { MemoryStore } from "../src/cache/memory.ts";
-import { openSqliteStore } from "../src/cache/sqlite.ts";
+import { SqliteStore } from "../src/cache/sqlite.ts";
 import type { Entry, Store } from "../src/cache/store.ts";
 import { UpstashStore } from "../src/cache/upstash.ts";
 import { RedisServer } from "../tests/support/redis.ts";
@@ -34,7 +34,7 @@ export const stores: Bench = {
     const folder = await Deno.makeTempDir({ prefix: "cutcache-bench-" });
     try {
       const path = `${folder}/cutcache.sqlite`;
-      const sqlite = openSqliteStore({ path, maxBytes: 2 ** 31, ttlSeconds: DAY_SECONDS }, () => {});
+      const sqlite = new SqliteStore({ path, maxBytes: 2 ** 31, ttlSeconds: DAY_SECONDS });
       rows.push(await measure(images, sqlite, () => Promise.resolve(folderSize(folder))));
       sqlite.close?.();
     } finally {
@@ -49,9 +49,9 @@ export const stores: Bench = {
       url: gateway.url,
       token: gateway.token,
       ttlSeconds: DAY_SECONDS,
-      readTimeoutMs: 5000,
-      writeTimeoutMs: 5000,
+      timeoutMs: 5000,
       maxValueBytes: 1_048_576,
+      maxRequestBytes: 1_000_000,
     });
     rows.push(
       await measure(images, store, async () => Number(/used_memory:(\d+)/.exec(await client.info("memory"))![1])),

@@ -45,6 +45,9 @@ export const settings = z.object({
   CACHE_KEY: z.enum(["content", "file_path"]).default("content").describe(
     "How `/predict` identifies an image: by its bytes (`content`) or by its name (`file_path`).",
   ),
+  CACHE_SCOPE: z.enum(["all", "token"]).default("all").describe(
+    "Who shares cached results: everyone (`all`), or only requests with the same token (`token`, needs `API_TOKENS`).",
+  ),
   CACHE_TTL_SECONDS: integer(0).default(2_592_000).describe(
     "How long results are kept, in seconds; `0` keeps them as long as there is room.",
   ),
@@ -63,8 +66,11 @@ export const settings = z.object({
   CACHE_DISK_BYTES: integer(0).default(2_147_483_648).describe(
     "Size limit of the SQLite cache, in bytes; the least recently used results are evicted first.",
   ),
-  CACHE_MAX_VALUE_BYTES: integer(0).default(1_000_000).describe(
-    "Largest value written to Redis, in bytes of base64; if a result is larger, Redis keeps only its mask.",
+  CACHE_MAX_VALUE_BYTES: integer(0).default(16_777_216).describe(
+    "Largest result written to Redis, in bytes of base64; if a result is larger, Redis keeps only its mask.",
+  ),
+  CACHE_REQUEST_BYTES: integer(10_000).default(1_000_000).describe(
+    "Largest request sent to Redis, in bytes; larger results are written in parts. Upstash accepts 1 MB on its free plan and 10 MB on others, serverless-redis-http 8,000,000 bytes.",
   ),
   CACHE_TIMEOUT_MS: integer(1).default(200).describe(
     "How long a request waits for the durable store, in milliseconds, before it counts as a miss.",
@@ -181,6 +187,9 @@ export function readConfig(environment: (name: string) => string | undefined): C
   const credentials = [config.UPSTASH_REDIS_REST_URL, config.UPSTASH_REDIS_REST_TOKEN].filter(Boolean).length;
   if (credentials === 1 || (credentials === 0 && config.CACHE_STORE === "upstash")) {
     throw new Error("Redis over REST needs both UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN");
+  }
+  if (config.CACHE_SCOPE === "token" && config.API_TOKENS.length === 0) {
+    throw new Error("CACHE_SCOPE=token needs API_TOKENS");
   }
   if (Boolean(config.MODEL_PATH) !== Boolean(config.MODEL_MANIFEST)) {
     throw new Error("your own model needs both MODEL_PATH and MODEL_MANIFEST");

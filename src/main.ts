@@ -5,6 +5,7 @@ import { loadModels } from "./inference/model/catalogue.ts";
 import { ortModule } from "./inference/ort/ort_module.ts";
 import { memoryForPicture, tuneMemory } from "./memory_tuning.ts";
 import { configureLogging } from "./base/log.ts";
+import { metricsExport } from "./telemetry/otlp_metrics.ts";
 import { Telemetry } from "./telemetry/telemetry.ts";
 import { activeSpanIds } from "./telemetry/trace.ts";
 
@@ -48,6 +49,7 @@ async function main(): Promise<void> {
     models: [...models, ...onDemand],
     engine,
     telemetry,
+    metricsExport: metricsExport((name) => Deno.env.get(name)),
     pageFolder: new URL("page/", STATIC),
     logger,
   });

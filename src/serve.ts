@@ -5,12 +5,14 @@ import { createApp } from "./app.ts";
 import { DeferredWork } from "./base/deferred.ts";
 import { CircuitBreakerStore } from "./cache/circuit_breaker.ts";
 import { MemoryStore } from "./cache/memory.ts";
-import { openSqliteStore } from "./cache/sqlite.ts";
+import { SqliteStore } from "./cache/sqlite.ts";
+import { isFull } from "./cache/sqlite_file.ts";
 import { TieredStore } from "./cache/tiered.ts";
 import { UpstashStore } from "./cache/upstash.ts";
 import type { Config } from "./config.ts";
 import { CutoutService } from "./cutouts/service.ts";
 import { BodyReader } from "./http/body.ts";
+import { GracefulServer } from "./http/graceful_server.ts";
 import type { RateLimiter } from "./http/rate_limit.ts";
 import type { ImageFetcher } from "./http/safe_fetch/fetch_image.ts";
 import { discardUnread } from "./http/unread_body.ts";
@@ -18,6 +20,7 @@ import type { Engine } from "./inference/engine/engine.ts";
 import type { Model } from "./inference/model/manifest.ts";
 import { Readiness } from "./routes/service/readiness.ts";
 import { CdnPurger } from "./routes/shared/cdn.ts";
+import { MetricsExporter, type MetricsExporterOptions } from "./telemetry/otlp_metrics.ts";
 import type { Telemetry } from "./telemetry/telemetry.ts";
 
 /** In seconds: the longest time that caches are asked to keep anything. */
@@ -31,12 +34,17 @@ const CDN_PURGE_TIMEOUT_MS = 2000;
 /** One Ctrl+C arrives several times: from the terminal, and passed on by `deno task` and `tools/start.ts`. */
 const REPEATED_SIGNAL_MS = 1000;
 
+/** The largest request that serverless-redis-http accepts, in bytes. Upstash accepts 10 MB. */
+const GATEWAY_REQUEST_BYTES = 8_000_000;
+
 export interface ServeOptions {
   config: Config;
   /** All models that a request can name. The first is the default. */
   models: [Model, ...Model[]];
   engine: Engine;
   telemetry: Telemetry;
+  /** Where metrics are sent, if they are. */
+  metricsExport?: Pick<MetricsExporterOptions, "url" | "headers" | "intervalMs" | "serviceName">;
   pageFolder: URL;
   logger: Logger;
 }
@@ -45,7 +53,8 @@ export interface ServeOptions {
  * Serves until SIGINT or SIGTERM, finishes all accepted work, and ends the process.
  * @throws {Error} if a model cannot be loaded or the store cannot be opened.
  */
-export async function serve({ config, models, engine, telemetry, pageFolder, logger }: ServeOptions): Promise<void> {
+export async function serve(options: ServeOptions): Promise<void> {
+  const { config, models, engine, telemetry, metricsExport, pageFolder, logger } = options;
   const engineReady = engine.ready().then(() => {
     const { backend, backendReason, threads } = engine.status();
     logger.info("Models run on the {backend} backend with {threads} threads: {reason}", {
@@ -93,6 +102,7 @@ export async function serve({ config, models, engine, telemetry, pageFolder, log
     }),
     access: {
       apiTokens: config.API_TOKENS,
+      scopeByToken: config.CACHE_SCOPE === "token",
       rateLimiter: await createRateLimiter(config, logger),
       trustedProxies: config.TRUST_PROXY,
     },
@@ -102,7 +112,6 @@ export async function serve({ config, models, engine, telemetry, pageFolder, log
     logger,
   });
 
-  const requests = new RequestsInFlight();
   const respond = async (request: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>) => {
     const response = await app.fetch(request, info, deferred);
     // The rest of a body that is too large is read, up to the same size again, so that its sender gets the response.
@@ -111,15 +120,12 @@ export async function serve({ config, models, engine, telemetry, pageFolder, log
     return response;
   };
 
+  const { registry } = telemetry;
+  const exporter = metricsExport && new MetricsExporter({ ...metricsExport, registry, logger });
   const stopping = firstSignal("SIGINT", "SIGTERM");
   // Listens before the models are loaded: an image that arrives meanwhile can be decoded.
-  const listening = Promise.withResolvers<string>();
-  const server = Deno.serve({
-    hostname: config.HOST,
-    port: config.PORT,
-    onListen: (address) => listening.resolve(urlOf(address)),
-  }, (request, info) => requests.track(respond(request, info)));
-  const address = await listening.promise;
+  const server = GracefulServer.listen({ hostname: config.HOST, port: config.PORT }, respond);
+  const address = urlOf(server.address);
   logger.info("Cutcache {version} listens on {address}, model {model}, store {store}", {
     version: denoJson.version,
     address,
@@ -134,12 +140,12 @@ export async function serve({ config, models, engine, telemetry, pageFolder, log
   const signal = await stopping;
   logger.info("{signal}: finishing requests and {pending} pending writes", { signal, pending: deferred.pending });
   readiness.stop();
+  server.endConnections();
   await delay(config.DRAIN_DELAY_SECONDS * 1000);
   const drain = async () => {
-    // First, because `shutdown` can resolve while a handler still runs (seen in Deno 2.9.6).
-    await requests.settled();
-    await server.shutdown();
+    await server.stop();
     await deferred.settled();
+    await exporter?.close();
     return true;
   };
   const inTime = await Promise.race([drain(), delay(config.DRAIN_SECONDS * 1000, false)]);
@@ -154,23 +160,6 @@ export async function serve({ config, models, engine, telemetry, pageFolder, log
   logger.info("stopped");
   await dispose();
   Deno.exit(inTime ? 0 : 1);
-}
-
-/** Requests whose response is not made yet. */
-class RequestsInFlight {
-  readonly #responses = new Set<Promise<Response>>();
-
-  track(response: Promise<Response>): Promise<Response> {
-    this.#responses.add(response);
-    const forget = () => this.#responses.delete(response);
-    response.then(forget, forget);
-    return response;
-  }
-
-  /** Resolves once none is left, including those that arrive in the meantime. */
-  async settled(): Promise<void> {
-    while (this.#responses.size > 0) await Promise.allSettled(this.#responses);
-  }
 }
 
 /** In front of a durable store, memory holds entries for a short time: another instance may delete them there. */
@@ -191,18 +180,41 @@ async function openDurableStore(config: Config, logger: Logger): Promise<Circuit
   const entries = { ttlSeconds: config.CACHE_TTL_SECONDS, slidingTtl: config.CACHE_SLIDING_TTL };
   if (kind === "memory") return undefined;
   if (kind === "upstash") {
-    const maxValueBytes = config.CACHE_MAX_VALUE_BYTES;
-    const redis = new UpstashStore({ url: url!, token: token!, ...entries, ...timeouts, maxValueBytes });
+    const redis = new UpstashStore({
+      url: url!,
+      token: token!,
+      ...entries,
+      // Reads too: an answer that comes after its request went on still fills memory.
+      timeoutMs: Math.max(timeouts.readTimeoutMs, timeouts.writeTimeoutMs),
+      maxValueBytes: config.CACHE_MAX_VALUE_BYTES,
+      maxRequestBytes: config.CACHE_REQUEST_BYTES,
+    });
+    if (config.CACHE_REQUEST_BYTES > GATEWAY_REQUEST_BYTES) {
+      logger.warn("CACHE_REQUEST_BYTES={bytes} is more than serverless-redis-http accepts ({limit} bytes)", {
+        bytes: config.CACHE_REQUEST_BYTES,
+        limit: GATEWAY_REQUEST_BYTES,
+      });
+    }
     return new CircuitBreakerStore(redis, { ...timeouts, breakMs: config.CACHE_BREAK_MS, logger });
   }
   try {
     await Deno.mkdir(config.CACHE_DIR, { recursive: true });
     const path = `${config.CACHE_DIR}/cutcache.sqlite`;
-    const sqlite = openSqliteStore({ path, maxBytes: config.CACHE_DISK_BYTES, ...entries }, (aside) => {
-      logger.warn("{path} was damaged; it was moved to {aside} and replaced by a new one", { path, aside });
+    const sqlite = new SqliteStore({
+      path,
+      maxBytes: config.CACHE_DISK_BYTES,
+      ...entries,
+      onDamaged: (aside) => {
+        logger.warn("{path} was damaged; it was moved to {aside} and replaced by a new one", { path, aside });
+      },
+      onReplaced: () => logger.warn("{path} was deleted or replaced; the file that is there now is used", { path }),
     });
     return new CircuitBreakerStore(sqlite, { ...timeouts, breakMs: config.CACHE_BREAK_MS, logger });
   } catch (error) {
+    if (isFull(error)) {
+      logger.warn("the disk of CACHE_DIR={path} is full: results are kept in memory only", { path: config.CACHE_DIR });
+      return undefined;
+    }
     throw new Error(
       `CACHE_DIR=${config.CACHE_DIR} cannot be written: ${(error as Error).message}. ` +
         "Name another folder, or keep results in memory only with CACHE_STORE=memory.",

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import denoJson from "../deno.json" with { type: "json" };
+import { OTEL_VARIABLES } from "../src/telemetry/otlp_metrics.ts";
 import { readConfig, settingNames } from "../src/config.ts";
 
 const read = (environment: Record<string, string>) => readConfig((name) => environment[name]);
@@ -42,5 +43,6 @@ Deno.test("config › networks for images are a list in CIDR notation", () => {
 
 Deno.test("config › the start task may read these variables and those of @upstash/redis, and no others", () => {
   const others = ["AWS_REGION", "UPSTASH_CONSOLE", "VERCEL"];
-  assert.deepEqual(denoJson.permissions.start.env.toSorted(), [...settingNames, ...others].toSorted());
+  const expected = [...settingNames, ...OTEL_VARIABLES, ...others];
+  assert.deepEqual(denoJson.permissions.start.env.toSorted(), expected.toSorted());
 });

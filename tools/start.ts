@@ -4,7 +4,8 @@
  * This is a program and not a shell command for two reasons. V8's flags and malloc's settings must be set before the
  * process starts, and `src/memory_tuning.ts` is the one place that lists them. And the server may only read and write the
  * folder and the files that CACHE_DIR, MODEL_PATH and MODEL_MANIFEST name, which may have spaces in their paths. Its
- * permissions are fixed before it reads its settings, so this program has to read these three itself.
+ * permissions are fixed before it reads its settings, so this program has to read these itself, and those that name the
+ * addresses of its network.
  */
 import { MALLOC_OPTIONS, V8_FLAGS } from "../src/memory_tuning.ts";
 
@@ -13,6 +14,18 @@ const DEFAULT_CACHE_DIR = ".cutcache";
 
 /** Signals that end a process unless it handles them. All go to the server, which decides. */
 const FORWARDED_SIGNALS = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2"] as const;
+
+/** As in `src/config.ts`; a test compares them. */
+const DEFAULT_DRAIN_SECONDS = 30;
+
+/** As in `src/config.ts`; a test compares them. */
+const DEFAULT_NETWORK = { HOST: "0.0.0.0", PORT: "8000", CDN_PURGE_URL: "http://cache.localhost/invalidate/http" };
+
+/** Of OpenTelemetry. */
+const DEFAULT_COLLECTOR = "http://localhost:4318";
+
+/** How much longer than its own deadline a server may take to end, in milliseconds, before it is killed. */
+const KILL_AFTER_MS = 2000;
 
 export interface StartOptions {
   /** With ONNX Runtime's native build, an add-on. */
@@ -44,10 +57,14 @@ export function startCommand({ native, environment }: StartOptions): { args: str
       `--v8-flags=${V8_FLAGS.join(",")}`,
       "-P=start",
       ...permissions,
+      networkPermission(environment),
       `--allow-write=${pathList(cacheDir)}`,
       "src/main.ts",
     ],
     env: {
+      // Deno's own metrics wait for every worker. ONNX Runtime's threads never answer: nothing would be exported, and the
+      // process would never end (seen in Deno 2.9.6). See src/telemetry/otlp_metrics.ts for those that are exported.
+      OTEL_DENO_METRICS: environment("OTEL_DENO_METRICS") ?? "false",
       ...Object.fromEntries(MALLOC_OPTIONS.map(({ name, value }) => [name, `${value}`])),
       ...(native && { INFERENCE_BACKEND: "native" }),
     },
@@ -65,16 +82,55 @@ function pathList(settings: Record<string, string | undefined>): string {
   return Object.values(settings).filter((path) => path !== undefined).join(",");
 }
 
+/**
+ * The addresses that the server may use: its own port, Redis, the CDN's and the collector's. If it fetches images by URL it needs the whole
+ * network, and checks each address itself.
+ */
+function networkPermission(environment: StartOptions["environment"]): string {
+  if (!/^(?:false|0|no|off|n|disabled)?$/i.test(environment("ALLOW_IMAGE_URLS") ?? "")) return "--allow-net";
+  const value = (name: keyof typeof DEFAULT_NETWORK) => environment(name) || DEFAULT_NETWORK[name];
+  const host = value("HOST").includes(":") ? `[${value("HOST")}]` : value("HOST");
+  // The server reports invalid settings, which are no permissions.
+  const own = /^[\w.:[\]-]+:\d{1,5}$/.test(`${host}:${value("PORT")}`) ? [`${host}:${value("PORT")}`] : [];
+  const collector = environment("OTEL_DENO") &&
+    (environment("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT") || environment("OTEL_EXPORTER_OTLP_ENDPOINT") ||
+      DEFAULT_COLLECTOR);
+  const redis = environment("UPSTASH_REDIS_REST_URL");
+  const others = [redis ?? "", value("CDN_PURGE_URL"), collector ?? ""].flatMap((text) => {
+    const url = URL.parse(text);
+    return url ? [`${url.hostname}:${url.port || (url.protocol === "https:" ? 443 : 80)}`] : [];
+  });
+  return `--allow-net=${[...own, ...others].join(",")}`;
+}
+
+/**
+ * How long a server may take to end after its signal, in milliseconds. Deno flushes its telemetry at the end, which takes
+ * as long as the collector wants.
+ */
+export function stopDeadlineMs(environment: StartOptions["environment"]): number {
+  const seconds = (name: string, fallback: number) => Number(environment(name) || fallback);
+  const drainSeconds = seconds("DRAIN_DELAY_SECONDS", 0) + seconds("DRAIN_SECONDS", DEFAULT_DRAIN_SECONDS);
+  return 1000 * drainSeconds + KILL_AFTER_MS;
+}
+
 /** Runs the server, and resolves to its exit code when it ends. */
 async function start(): Promise<number> {
   const native = Deno.args.includes("--native");
-  const { args, env } = startCommand({ native, environment: (name) => Deno.env.get(name) });
+  const environment = (name: string) => Deno.env.get(name);
+  const { args, env } = startCommand({ native, environment });
   const server = new Deno.Command(Deno.execPath(), { args, env }).spawn();
   for (const signal of FORWARDED_SIGNALS) {
     Deno.addSignalListener(signal, () => {
       try {
         server.kill(signal);
       } catch { /* it has ended */ }
+      if (signal !== "SIGTERM" && signal !== "SIGINT") return;
+      const kill = () => {
+        server.kill("SIGKILL");
+        // This process exports telemetry too, and could wait as long.
+        Deno.kill(Deno.pid, "SIGKILL");
+      };
+      Deno.unrefTimer(setTimeout(kill, stopDeadlineMs(environment)));
     });
   }
   return (await server.status).code;

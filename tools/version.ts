@@ -1,5 +1,5 @@
 /**
- * Prints the version, or raises it in `deno.json` and in the changelog, whose unreleased changes become those of the new
+ * Prints the version, or raises it in `deno.json`, in `deploy/kubernetes.yaml` and in the changelog, whose unreleased changes become those of the new
  * version.
  *
  * @example deno task version minor
@@ -10,10 +10,11 @@ import { raise, type Release, release } from "./version/release.ts";
 
 const USAGE = `Usage: deno task version [major|minor|patch|X.Y.Z]
 
-Prints the version. With an argument, raises it in deno.json and dates the changes under Unreleased in CHANGELOG.md.
+Prints the version. With an argument, raises it in deno.json and deploy/kubernetes.yaml, and dates the changes under
+Unreleased in CHANGELOG.md.
 Commits nothing, but prints the commands to commit, tag and push.
 
-  --root DIR   folder of deno.json and CHANGELOG.md (default: this project)
+  --root DIR   folder of deno.json, CHANGELOG.md and deploy/ (default: this project)
   --help       show this text
 
 Exit code: 0 done, 1 nothing to release, 2 wrong usage.`;
@@ -41,8 +42,12 @@ async function main(args: string[]): Promise<number> {
     console.error(`${(error as Error).message}\n\n${USAGE}`);
     return 2;
   }
-  const files = { denoJson: `${root}/deno.json`, changelog: `${root}/CHANGELOG.md` };
-  const [denoJson, changelog] = await Promise.all([files.denoJson, files.changelog].map((f) => Deno.readTextFile(f)));
+  const files = {
+    denoJson: `${root}/deno.json`,
+    changelog: `${root}/CHANGELOG.md`,
+    kubernetes: `${root}/deploy/kubernetes.yaml`,
+  };
+  const [denoJson, changelog, kubernetes] = await Promise.all(Object.values(files).map((f) => Deno.readTextFile(f)));
   const { version: current } = JSON.parse(denoJson) as { version: string };
   if (wanted === undefined) {
     console.log(current);
@@ -64,11 +69,12 @@ async function main(args: string[]): Promise<number> {
   }
   await Deno.writeTextFile(files.changelog, released.changelog);
   await Deno.writeTextFile(files.denoJson, released.denoJson);
+  await Deno.writeTextFile(files.kubernetes, kubernetes.replace(`cutcache:${current}`, `cutcache:${version}`));
   console.log(
     [
       `${current} → ${version}. Check \`git diff\`, then:`,
       "",
-      `  git commit --message "Release ${version}" deno.json CHANGELOG.md`,
+      `  git commit --message "Release ${version}" deno.json CHANGELOG.md deploy/kubernetes.yaml`,
       `  git tag --annotate v${version} --message "Cutcache ${version}"`,
       `  git push --follow-tags`,
     ].join("\n"),

@@ -116,7 +116,34 @@ export class UnknownModelError extends Error {
 
 /** The durable store is unavailable; the cause has been logged. */
 export class StoreUnavailableError extends Error {
-  override readonly name = "StoreUnavailableError";
+  override readonly name: string = "StoreUnavailableError";
+  /** @param retryAfterSeconds when the store may work again. */
+  constructor(message: string, readonly retryAfterSeconds = 1) {
+    super(message);
+  }
+}
+
+/** A handler of errors that returns a value instead if the store is unavailable, and rethrows all others. */
+export function ifUnavailable<T>(instead: T): (error: unknown) => T {
+  return (error) => {
+    if (error instanceof StoreUnavailableError) return instead;
+    throw error;
+  };
+}
+
+/** The store is not asked, because it failed and has not recovered yet. */
+export class StoreSkippedError extends StoreUnavailableError {
+  override readonly name = "StoreSkippedError";
+}
+
+/** The store did not answer in time. Its answer may still come. */
+export class LateAnswerError<T = unknown> extends StoreUnavailableError {
+  override readonly name = "LateAnswerError";
+  constructor(message: string, readonly answer: Promise<T>) {
+    super(message);
+    // Nobody needs to wait for it.
+    answer.catch(() => {});
+  }
 }
 
 /** The message of something that was thrown: JavaScript can throw any value, not only an `Error`. */

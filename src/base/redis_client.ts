@@ -35,24 +35,27 @@ const VALUE_PREFIX = '{"result":"';
 const VALUE_SUFFIX = '"}';
 
 /**
- * Reads a value with one `GET` and parses it straight from the bytes of the response. The SDK makes a string of the
- * response and another of the value, which for some hundred kilobytes costs as much as the transfer.
+ * Sends a command whose answer is a text, and parses that straight from the bytes of the response. The SDK makes a string of
+ * the response and another of the value, which for some hundred kilobytes costs as much as the transfer.
  * @param parse returns undefined if the text is invalid. It is then called once more with the value decoded from JSON,
  *   because the gateway may have escaped characters.
+ * @param onLength receives the length of the answer as soon as it begins.
  * @returns null if there is no value, undefined if `parse` accepts neither text.
  * @throws {Error} if there is no answer in time, or Redis or the gateway answers with an error.
  */
-export async function getValue<T>(
+export async function sendForText<T>(
   { url, token, timeoutMs }: RedisEndpoint,
-  key: string,
+  command: readonly (string | number)[],
   parse: (text: Uint8Array<ArrayBuffer>) => T | undefined,
+  onLength?: (bytes: number) => void,
 ): Promise<T | undefined | null> {
   const response = await fetch(url, {
     method: "POST",
     headers: { "Content-Type": "application/json", "Authorization": `Bearer ${token}` },
-    body: JSON.stringify(["GET", key]),
+    body: JSON.stringify(command),
     signal: AbortSignal.timeout(timeoutMs),
   });
+  onLength?.(Number(response.headers.get("Content-Length") ?? 0));
   const body = await response.bytes();
   const parsed = response.ok ? parse(body.subarray(VALUE_PREFIX.length, -VALUE_SUFFIX.length)) : undefined;
   if (parsed !== undefined) return parsed;

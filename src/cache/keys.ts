@@ -6,14 +6,26 @@ import type { Sha256Hex } from "../base/hash.ts";
  */
 export type ImageId = Sha256Hex | `name:${Sha256Hex}`;
 
-/** The key of an image's mask, from which every cutout of the image can be rendered. */
-export function maskKey(modelVersion: string, image: ImageId): string {
-  return `mask:${modelVersion}:${image}`;
+/**
+ * The key of an image's mask, from which every cutout of the image can be rendered.
+ * @param scope whose entry it is; by default everyone's.
+ */
+export function maskKey(modelVersion: string, image: ImageId, scope?: string): string {
+  return `mask:${modelVersion}:${image}${suffix(scope)}`;
 }
 
-/** The key of a finished file. `renderDigest` is the digest of the canonical render options. */
-export function cutoutKey(modelVersion: string, image: ImageId, renderDigest: string): string {
-  return `cutout:${modelVersion}:${image}:${renderDigest}`;
+/**
+ * The key of a finished file.
+ * @param renderDigest the digest of the canonical render options.
+ * @param scope as for {@link maskKey}.
+ */
+export function cutoutKey(modelVersion: string, image: ImageId, renderDigest: string, scope?: string): string {
+  return `cutout:${modelVersion}:${image}:${renderDigest}${suffix(scope)}`;
+}
+
+/** At the end: what is found or deleted by its image is so in every scope. */
+function suffix(scope: string | undefined): string {
+  return scope === undefined ? "" : `@${scope}`;
 }
 
 const KEY = /^(mask|cutout):([^:]+):((?:name:)?[0-9a-f]{64})/;

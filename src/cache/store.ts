@@ -43,12 +43,20 @@ export interface StoreStats {
 
 /** The right to make one entry. At most one process holds it at a time. */
 export interface Lease {
-  /** Lets others take it. Until then it is renewed; if its process dies, it expires. */
-  release(): Promise<void>;
+  /**
+   * Stops renewing it. The write of the entry has ended it already; if there was none, this lets others take it. If its
+   * process dies, it expires.
+   */
+  end(outcome: { readonly written: boolean }): Promise<void>;
 }
 
-/** For stores without leases: everyone may make the entry, and there is nothing to release. */
-export const NO_LEASE: Lease = { release: () => Promise.resolve() };
+/** For stores without leases: everyone may make the entry, and there is nothing to end. */
+export const NO_LEASE: Lease = { end: () => Promise.resolve() };
+
+/** The store works but refuses this key or value, for example because it is too large. */
+export class ValueRefusedError extends Error {
+  override readonly name = "ValueRefusedError";
+}
 
 /** The entry; or the lease to make it, if there is no entry; or neither, while another process is making it. */
 export type EntryOrLease = { readonly entry: Entry } | { readonly lease: Lease } | undefined;
@@ -72,8 +80,11 @@ export interface BoundedStoreOptions {
 export interface Store {
   /** The name in logs, `/health` and `Cache-Status`: `memory`, `sqlite`, `redis`. */
   readonly name: string;
-  get(key: string): Promise<Entry | undefined>;
+  /** @param onLength receives the size of a value in bytes, if it is known before the value is here. */
+  get(key: string, onLength?: (bytes: number) => void): Promise<Entry | undefined>;
   set(key: string, entry: Entry): Promise<void>;
+  /** Writes entries of one image together, if that saves the store work. */
+  setAll?(entries: ReadonlyMap<string, Entry>): Promise<void>;
   /** Resolves to whether there was such an entry. */
   delete(key: string): Promise<boolean>;
   /** Deletes all entries of an image; resolves to their number. */

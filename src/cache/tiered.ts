@@ -1,4 +1,5 @@
-import { StoreUnavailableError } from "../base/errors.ts";
+import { setTimeout as delay } from "node:timers/promises";
+import { LateAnswerError, StoreSkippedError, StoreUnavailableError } from "../base/errors.ts";
 import type { ImageId } from "./keys.ts";
 import type { MemoryStore } from "./memory.ts";
 import { type Entry, type EntryInfo, type EntryOrLease, NO_LEASE, type Store, type StoreStats } from "./store.ts";
@@ -8,6 +9,10 @@ export interface CacheHit {
   readonly entry: Entry;
   readonly tier: string;
 }
+
+/** How often a lease is asked for, and how long after a failure, in milliseconds: a store that restarts is back soon. */
+const LEASE_ATTEMPTS = 3;
+const LEASE_RETRY_MS = 100;
 
 /** Which tiers a read may use. `durable` skips memory, which may still hold what another process has just deleted. */
 export type ReadScope = "all" | "durable";
@@ -23,6 +28,8 @@ export class TieredStore implements Store {
   /** The first tier, for entries that only this process needs. */
   readonly memory: MemoryStore;
   readonly #durable: Store | undefined;
+  /** Counts deletions: what was read before one must not get into memory after it. */
+  #deletions = 0;
 
   constructor(memory: MemoryStore, durable?: Store) {
     this.tiers = durable === undefined ? [memory.name] : [memory.name, durable.name];
@@ -31,43 +38,63 @@ export class TieredStore implements Store {
     this.#durable = durable;
   }
 
-  /** Asks memory, then the durable tier. Memory keeps what that returns. */
+  /**
+   * Asks memory, then the durable tier. Memory keeps what that returns, also if it returns it too late.
+   * @throws {StoreUnavailableError} if memory does not have the entry and the durable tier cannot tell.
+   */
   async find(key: string, scope: ReadScope = "all"): Promise<CacheHit | undefined> {
     if (this.#durable === undefined) return this.#memoryHit(this.memory.read(key));
     const fresh = scope === "all" ? this.memory.read(key) : undefined;
     if (fresh !== undefined) return this.#memoryHit(fresh);
+    const deletions = this.#deletions;
     let entry: Entry | undefined;
     try {
       entry = await this.#durable.get(key);
     } catch (error) {
       if (!(error instanceof StoreUnavailableError)) throw error;
-      return this.#memoryHit(this.memory.readStale(key));
+      if (error instanceof LateAnswerError) error.answer.then((late) => this.#keep(key, late, deletions), () => {});
+      const stale = this.#memoryHit(this.memory.readStale(key));
+      if (stale !== undefined) return stale;
+      throw error;
     }
     if (entry === undefined) {
       // Another process has deleted it. A fresh entry stays: its durable write may still be under way.
       if (this.memory.read(key) === undefined) await this.memory.delete(key);
       return undefined;
     }
-    this.memory.write(key, entry);
+    this.#keep(key, entry, deletions);
     return { entry, tier: this.#durable.name };
   }
 
+  /** Like `find`, but an entry is also undefined if the durable tier is unavailable. */
   async get(key: string): Promise<Entry | undefined> {
-    return (await this.find(key))?.entry;
+    try {
+      return (await this.find(key))?.entry;
+    } catch (error) {
+      if (error instanceof StoreUnavailableError) return undefined;
+      throw error;
+    }
   }
 
   /**
    * The entry, or the lease to make it, or neither while another process makes it. If the durable tier has no leases or
-   * is unavailable, everyone may make the entry.
+   * stays unavailable, everyone may make the entry.
    */
   async getOrLease(key: string, milliseconds: number): Promise<EntryOrLease> {
     const fresh = this.memory.read(key);
     if (fresh !== undefined) return { entry: fresh };
-    try {
-      const answer = await this.#durable?.getOrLease?.(key, milliseconds);
-      if (this.#durable?.getOrLease) return answer;
-    } catch (error) {
-      if (!(error instanceof StoreUnavailableError)) throw error;
+    const durable = this.#durable;
+    for (let attempt = 1; durable?.getOrLease && attempt <= LEASE_ATTEMPTS; attempt++) {
+      if (attempt > 1) await delay(LEASE_RETRY_MS);
+      const deletions = this.#deletions;
+      try {
+        const answer = await durable.getOrLease(key, milliseconds);
+        if (answer && "entry" in answer) this.#keep(key, answer.entry, deletions);
+        return answer;
+      } catch (error) {
+        if (!(error instanceof StoreUnavailableError)) throw error;
+        if (error instanceof StoreSkippedError) break;
+      }
     }
     const entry = await this.get(key);
     return entry ? { entry } : { lease: NO_LEASE };
@@ -77,27 +104,36 @@ export class TieredStore implements Store {
    * Memory has the entry as soon as this returns its promise. The durable write begins on a later turn of the event loop,
    * so that encoding and disk do not delay the response that is about to be sent.
    */
-  async set(key: string, entry: Entry): Promise<void> {
-    this.memory.write(key, entry);
+  async setAll(entries: ReadonlyMap<string, Entry>): Promise<void> {
+    for (const [key, entry] of entries) this.memory.write(key, entry);
     if (this.#durable === undefined) return;
-    await new Promise((resolve) => setTimeout(resolve, 0));
-    await this.#durable.set(key, entry);
+    await delay(0);
+    if (this.#durable.setAll) await this.#durable.setAll(entries);
+    else for (const [key, entry] of entries) await this.#durable.set(key, entry);
+  }
+
+  async set(key: string, entry: Entry): Promise<void> {
+    await this.setAll(new Map([[key, entry]]));
   }
 
   async delete(key: string): Promise<boolean> {
-    const deleted = [await this.#durable?.delete(key), await this.memory.delete(key)];
-    return deleted.includes(true);
+    const inDurable = await this.#durable?.delete(key);
+    this.#deletions++;
+    const inMemory = await this.memory.delete(key);
+    return inDurable || inMemory;
   }
 
   /** Counts the durable tier's entries: memory lacks some of them and has others in several representations. */
   async deleteImage(image: ImageId): Promise<number> {
     const inDurable = await this.#durable?.deleteImage(image);
+    this.#deletions++;
     const inMemory = await this.memory.deleteImage(image);
     return inDurable ?? inMemory;
   }
 
   async clear(): Promise<number> {
     const inDurable = await this.#durable?.clear();
+    this.#deletions++;
     const inMemory = await this.memory.clear();
     return inDurable ?? inMemory;
   }
@@ -126,6 +162,11 @@ export class TieredStore implements Store {
 
   close(): void {
     this.#durable?.close?.();
+  }
+
+  /** Keeps an entry of the durable tier in memory. */
+  #keep(key: string, entry: unknown, deletions: number): void {
+    if (entry !== undefined && deletions === this.#deletions) this.memory.write(key, entry as Entry);
   }
 
   #memoryHit(entry: Entry | undefined): CacheHit | undefined {

@@ -20,6 +20,8 @@ export interface RenderingRequest {
   readonly name?: string;
   /** The form in which the caller sends the file; by default the file itself. */
   readonly representation?: Representation;
+  /** Whose cache entries are used; by default everyone's. */
+  readonly cacheScope?: string;
   readonly logger: Logger;
 }
 

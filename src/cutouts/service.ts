@@ -1,4 +1,4 @@
-import { ImageError } from "../base/errors.ts";
+import { ifUnavailable, ImageError } from "../base/errors.ts";
 import { sha256 } from "../base/hash.ts";
 import { cutoutKey, type ImageId, maskKey as maskKeyOf } from "../cache/keys.ts";
 import type { MemoryStore } from "../cache/memory.ts";
@@ -19,6 +19,7 @@ export interface CutoutCache extends Store {
   readonly memory: Pick<MemoryStore, "read" | "readStale" | "write">;
   find(key: string, scope?: ReadScope): Promise<CacheHit | undefined>;
   getOrLease(key: string, milliseconds: number): Promise<EntryOrLease>;
+  setAll(entries: ReadonlyMap<string, Entry>): Promise<void>;
 }
 
 export interface CutoutServiceOptions {
@@ -73,7 +74,7 @@ export class CutoutService {
     this.#representations = new RepresentationCache(cache.memory);
     this.#masks = new MaskSource({
       cache,
-      infer: (request, maskKey, signal) => this.#render(request, maskKey, { signal }),
+      infer: (request, maskKey, options) => this.#render(request, maskKey, options),
       leaseMs,
       leaseWaitMs,
       now,
@@ -90,7 +91,8 @@ export class CutoutService {
   }
 
   /**
-   * The cached cutout of the image with this id; undefined if the cache does not have it.
+   * The cached cutout of an image known by its id; undefined if it has to be made.
+   * @throws {StoreUnavailableError} if memory does not have it and the durable store cannot tell.
    * @throws {UnknownModelError}
    */
   find(image: ImageId, request: RenderingRequest, scope: ReadScope): Promise<CutoutResult | undefined> {
@@ -113,11 +115,11 @@ export class CutoutService {
     const image = await timed(timings, "hash", () => this.#identify(request), this.#options.observer);
     const key = await this.#keyOf(image, request);
     if (cacheUse === "default") {
-      const hit = await this.#lookUp(image, key, request, "all", timings);
+      const hit = await this.#lookUp(image, key, request, "all", timings).catch(ifUnavailable(undefined));
       if (hit !== undefined) return hit;
     }
     requireBackground(request);
-    const maskKey = maskKeyOf(this.#options.engine.modelVersion(request.model), image);
+    const maskKey = maskKeyOf(this.#options.engine.modelVersion(request.model), image, request.cacheScope);
     using _ = this.#progress.follow(request.requestId, maskKey);
     if (cacheUse === "bypass") {
       const cutout = await this.#render(request, maskKey, { signal: request.signal });
@@ -173,25 +175,28 @@ export class CutoutService {
     request: CutoutRequest,
     { key, maskKey, label, signal }: { key: string; maskKey: string; label: string; signal: AbortSignal },
   ): Promise<RenderResult> {
-    const { mask, cutout: inferred } = await this.#masks.get(request, maskKey, signal);
-    const cutout = inferred ?? await this.#render(request, maskKey, { maskFile: mask, signal });
-    const source = inferred === undefined ? "mask" : "inference";
-    request.logger.info("registering cache: {name}", { name: label, ...(source === "mask" && { from: source }) });
+    const { mask, made } = await this.#masks.get(request, { key, maskKey }, signal);
+    if (made !== undefined) {
+      request.logger.info("registering cache: {name}", { name: label });
+      return { ...made, source: "inference" };
+    }
+    const cutout = await this.#render(request, maskKey, { maskFile: mask, signal });
+    request.logger.info("registering cache: {name}", { name: label, from: "mask" });
     const entry = await newEntry(cutout, this.#now);
     request.waitUntil(this.#options.cache.set(key, entry));
-    return { entry, source, times: cutout.times };
+    return { entry, source: "mask", times: cutout.times };
   }
 
   /** Renders an image in the engine, from its mask if `maskFile` is given, otherwise after an inference. */
   async #render(
     request: CutoutRequest,
     maskKey: string,
-    { maskFile, signal }: { maskFile?: Uint8Array<ArrayBuffer>; signal?: AbortSignal },
+    options: { maskFile?: Uint8Array<ArrayBuffer>; signal?: AbortSignal; onTurn?: () => Promise<void> },
   ): Promise<Cutout> {
     const { image, background, model, render } = request;
-    using job = this.#progress.enqueue(maskKey, maskFile === undefined ? "infer" : "render");
+    using job = this.#progress.enqueue(maskKey, options.maskFile === undefined ? "infer" : "render");
     const onState = (state: "inferring" | "rendering") => job.enter(state);
-    const cutout = await this.#options.engine.cutout({ image, background, model, render, maskFile, signal, onState });
+    const cutout = await this.#options.engine.cutout({ image, background, model, render, onState, ...options });
     this.#progress.rendered(maskKey);
     return cutout;
   }
@@ -211,8 +216,8 @@ export class CutoutService {
     return `name:${await sha256(new TextEncoder().encode(keyName))}`;
   }
 
-  async #keyOf(image: ImageId, { model, render }: RenderingRequest): Promise<string> {
-    return cutoutKey(this.#options.engine.modelVersion(model), image, await digestOf(render));
+  async #keyOf(image: ImageId, { model, render, cacheScope }: RenderingRequest): Promise<string> {
+    return cutoutKey(this.#options.engine.modelVersion(model), image, await digestOf(render), cacheScope);
   }
 }
 

@@ -13,6 +13,8 @@ export interface AccessControlOptions {
   adminToken?: SecretToken;
   /** Without it, nobody is limited. */
   rateLimiter?: RateLimiter;
+  /** Whether each token has cache entries of its own. Default: false. */
+  scopeByToken?: boolean;
   /** The number of proxies in front of the server whose `X-Forwarded-For` entries are trusted. */
   trustedProxies: number;
 }
@@ -23,7 +25,7 @@ export interface AccessControlOptions {
  * @throws {HttpError} 401 `unauthorized` (RFC 6750, section 3), 429 `rate_limited` (RFC 6585, section 4).
  */
 export function accessControl(options: AccessControlOptions): MiddlewareHandler<HttpEnv> {
-  const { apiTokens, adminToken, rateLimiter, trustedProxies } = options;
+  const { apiTokens, adminToken, rateLimiter, scopeByToken = false, trustedProxies } = options;
   const tokens = adminToken === undefined ? apiTokens : [...apiTokens, adminToken];
 
   return async function accessControl(c, next) {
@@ -40,6 +42,7 @@ export function accessControl(options: AccessControlOptions): MiddlewareHandler<
       });
     }
     c.set("admitted", true);
+    if (scopeByToken) c.set("cacheScope", token?.id);
     await next();
   };
 }

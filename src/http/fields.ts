@@ -1,3 +1,4 @@
+import { requireFewParts, requireSimpleJson } from "./body_shape.ts";
 import { HttpError } from "./errors.ts";
 
 /** A file of a form. */
@@ -40,6 +41,7 @@ export async function parseFields(contentType: string | undefined, body: Uint8Ar
 }
 
 async function fieldsOfForm(contentType: string, body: Uint8Array<ArrayBuffer>): Promise<Fields> {
+  requireFewParts(contentType, body);
   let form: FormData;
   try {
     form = await new Response(body, { headers: { "Content-Type": contentType } }).formData();
@@ -55,12 +57,7 @@ async function fieldsOfForm(contentType: string, body: Uint8Array<ArrayBuffer>):
 }
 
 function fieldsOfJson(body: Uint8Array<ArrayBuffer>): Fields {
-  let json: unknown;
-  try {
-    json = JSON.parse(new TextDecoder().decode(body));
-  } catch {
-    throw new HttpError(422, "invalid_json", "the body is not JSON");
-  }
+  const json = parseJson(body);
   if (typeof json !== "object" || json === null || Array.isArray(json)) {
     throw new HttpError(422, "invalid_request", "the body is not a JSON object");
   }
@@ -73,6 +70,20 @@ function fieldsOfJson(body: Uint8Array<ArrayBuffer>): Fields {
     fields.set(name, String(value));
   }
   return fields;
+}
+
+/**
+ * Parses JSON of a request.
+ * @param hint ends the message of the error.
+ * @throws {HttpError} 422 `invalid_json`, also if it has more structure than any request needs.
+ */
+export function parseJson(body: Uint8Array<ArrayBuffer>, hint = ""): unknown {
+  requireSimpleJson(body);
+  try {
+    return JSON.parse(new TextDecoder().decode(body));
+  } catch {
+    throw new HttpError(422, "invalid_json", `the body is not JSON${hint}`);
+  }
 }
 
 /**

@@ -16,6 +16,8 @@ export interface HttpEnv {
     completeResponse?: Response;
     /** Whether the request has passed access control. */
     admitted?: boolean;
+    /** The id of the request's token, if each token has cache entries of its own. */
+    cacheScope?: string;
   };
 }
 

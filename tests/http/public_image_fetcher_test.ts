@@ -323,7 +323,7 @@ Deno.test("image fetcher › works with the permissions of the start task, and i
   for (const url of [`http://images.test:${plain.port}/`, `https://images.test:${secure.port}/`]) {
     for (const NO_PROXY of ["", "images.test"]) {
       const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-        args: ["run", "--no-prompt", "-P=start", script, url, `${names.address.port}`, cert],
+        args: ["run", "--no-prompt", "-P=start", "--allow-net", script, url, `${names.address.port}`, cert],
         env: { HTTP_PROXY: proxy.url, HTTPS_PROXY: proxy.url, NO_PROXY, NODE_USE_ENV_PROXY: "1", NO_COLOR: "1" },
       }).output();
       assert.equal(new TextDecoder().decode(stdout), `${IMAGE.length}\n`, new TextDecoder().decode(stderr));

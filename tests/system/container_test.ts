@@ -46,7 +46,9 @@ Deno.test("container › the server has the permissions and the lock file of the
     const [, command] = instructions(stage).findLast(([name]) => name === "CMD")!;
     const environment = (name: string) => name === "CACHE_DIR" ? "/data" : undefined;
     const { args } = startCommand({ native: stage === "native", environment });
-    assert.deepEqual(relevant(JSON.parse(command)), relevant(args), stage);
+    // The addresses are known only when a container starts: its network is bounded from outside.
+    const expected = relevant(args).map((arg) => arg.startsWith("--allow-net=") ? "--allow-net" : arg);
+    assert.deepEqual(relevant(JSON.parse(command)), expected, stage);
   }
 });
 

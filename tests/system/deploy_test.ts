@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { parse, parseAllDocuments } from "yaml";
+import denoJson from "../../deno.json" with { type: "json" };
 import { readConfig, settingNames } from "../../src/config.ts";
 
 const ROOT = new URL("../../", import.meta.url);
@@ -30,8 +31,13 @@ const ofKind = (kind: string) => kubernetes.find((object) => object.kind === kin
 const pod = ofKind("Deployment").spec.template.spec;
 const [container] = pod.containers;
 
-/** Expands variables in an empty environment: `${NAME:-fallback}` becomes the fallback. */
-const inEmptyShell = (value: string) => value.replaceAll(/\$\{\w+:-([^}]*)\}/g, "$1");
+/** A token of a test's own: neither deployment has one. */
+const TOKEN = "test-token";
+
+/** Expands variables in an environment with the required ones only: `${NAME:-fallback}` becomes the fallback. */
+const inEmptyShell = (value: string) => {
+  return value.replaceAll(/\$\{\w+:-([^}]*)\}/g, "$1").replaceAll(/\$\{\w+:\?[^}]*\}/g, TOKEN);
+};
 
 /** The user id that the image runs as. */
 const USER = Number(/^USER (\d+)$/m.exec(read("Dockerfile"))![1]);
@@ -42,6 +48,7 @@ Deno.test("deploy › compose and Kubernetes set existing settings to valid valu
     fleet: compose.services.fleet.environment!,
     kubernetes: {
       ...ofKind("Secret").stringData,
+      UPSTASH_REDIS_REST_TOKEN: TOKEN,
       ...Object.fromEntries(container.env.map(({ name, value }: { name: string; value: string }) => [name, value])),
     },
   };
@@ -58,15 +65,17 @@ Deno.test("deploy › compose and Kubernetes set existing settings to valid valu
 });
 
 Deno.test("deploy › nothing is killed before it has drained for DRAIN_SECONDS", () => {
-  const { DRAIN_SECONDS, DRAIN_DELAY_SECONDS } = readConfig(() => undefined);
-  const drain = DRAIN_SECONDS + DRAIN_DELAY_SECONDS;
+  const { DRAIN_SECONDS } = readConfig(() => undefined);
   for (const name of ["app", "fleet"]) {
-    const [, seconds] = /^(\d+)s$/.exec(compose.services[name].stop_grace_period!)!;
-    assert.ok(Number(seconds) > drain, `${name}: ${seconds} s`);
+    const { stop_grace_period, environment } = compose.services[name];
+    const [, seconds] = /^(\d+)s$/.exec(stop_grace_period!)!;
+    const delaySeconds = Number(inEmptyShell(environment!.DRAIN_DELAY_SECONDS));
+    assert.ok(delaySeconds > 0 && Number(seconds) > DRAIN_SECONDS + delaySeconds, `${name}: ${seconds} s`);
   }
-  const [sleep, seconds] = container.lifecycle.preStop.exec.command;
-  assert.equal(sleep, "sleep");
-  assert.ok(pod.terminationGracePeriodSeconds > drain + Number(seconds));
+  const { value: delaySeconds } = container.env.find(({ name }: { name: string }) => name === "DRAIN_DELAY_SECONDS");
+  const { periodSeconds, failureThreshold } = container.readinessProbe;
+  assert.ok(Number(delaySeconds) > periodSeconds * failureThreshold, "by then the pod is known not to be ready");
+  assert.ok(pod.terminationGracePeriodSeconds > DRAIN_SECONDS + Number(delaySeconds));
 });
 
 Deno.test("deploy › compose starts dependencies first, and waits until they are healthy", () => {
@@ -114,4 +123,28 @@ Deno.test("deploy › Kubernetes uses the probes, selects its own pods, and runs
   assert.ok(container.resources.limits.memory && container.resources.limits.cpu);
   const volumes = pod.volumes.map(({ name }: { name: string }) => name);
   for (const { name } of container.volumeMounts) assert.ok(volumes.includes(name), name);
+});
+
+Deno.test("deploy › images are pinned by version, and no token has a default", () => {
+  const images = [...Object.values(compose.services).map(({ image }) => image!), container.image as string];
+  for (const image of images) assert.match(image, /^cutcache(?::native)?$|:\d+\.\d+\.\d+(?:-\w+)?$/, image);
+  assert.equal(container.image, `cutcache:${denoJson.version}`);
+  for (const text of [read("docker-compose.yml"), read("deploy/kubernetes.yaml")]) {
+    for (const [, value] of text.matchAll(/TOKENS?: (.*)$/gm)) assert.match(value, /^(?:""|\$\{\w+(?::-|:\?[^}]*)\})$/);
+  }
+});
+
+Deno.test("deploy › the network is limited to the server's port, names and Redis", () => {
+  const { podSelector, policyTypes, ingress, egress } = ofKind("NetworkPolicy").spec;
+  assert.deepEqual(podSelector.matchLabels, ofKind("Deployment").spec.template.metadata.labels);
+  assert.deepEqual(policyTypes, ["Ingress", "Egress"]);
+  assert.deepEqual(ingress, [{ ports: [{ port: container.ports[0].name }] }]);
+  const redis = new URL(ofKind("Secret").stringData.UPSTASH_REDIS_REST_URL);
+  const ports = egress.flatMap((rule: { ports: { port: number }[] }) => rule.ports.map(({ port }) => port));
+  assert.deepEqual([...new Set(ports)], [53, Number(redis.port || 80)]);
+  const { networks } = compose as unknown as { networks: Record<string, { internal: boolean }> };
+  assert.equal(networks.store.internal, true);
+  for (const name of ["redis", "serverless-redis-http"]) {
+    assert.deepEqual((compose.services[name] as { networks?: string[] }).networks, ["store"], name);
+  }
 });

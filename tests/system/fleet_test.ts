@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { discImage } from "../support/images.ts";
+import { burst } from "../support/fleet_load.ts";
 import { RedisServer } from "../support/redis.ts";
 import { TestServer } from "../support/server.ts";
 import { noAnswer, UpstashGateway } from "../support/upstash_gateway.ts";
@@ -13,6 +14,13 @@ const LOCAL_TTL_SECONDS = 3;
 async function inferencesOf(servers: TestServer[]): Promise<number> {
   const counts = await Promise.all(servers.map((server) => server.inferences()));
   return counts.reduce((sum, count) => sum + count, 0);
+}
+
+/** The keys of leases. */
+async function leases(client: Awaited<ReturnType<RedisServer["client"]>>): Promise<string[]> {
+  const keys = await client.keys("cutcache:mask:*");
+  const values = await Promise.all(keys.map((key) => client.getRange(key, 0, 5)));
+  return keys.filter((_, i) => values[i] === "LEASE ");
 }
 
 Deno.test("fleet › three instances on one Redis", async (t) => {
@@ -39,7 +47,7 @@ Deno.test("fleet › three instances on one Redis", async (t) => {
       assert.equal(await inferencesOf(servers), 10);
       for (const [i, { png }] of answers.entries()) assert.deepEqual(png, answers[i % 10].png);
       await Promise.all(servers.map((server) => server.settled()));
-      assert.deepEqual(await client.keys("cutcache:lease:*"), []);
+      assert.deepEqual(await leases(client), []);
     });
 
     await t.step("100 requests for one new image make one inference in one process", async () => {
@@ -80,7 +88,7 @@ Deno.test("fleet › three instances on one Redis", async (t) => {
       gateway.fault = (request) => new URL(request.url).pathname === "/pipeline" ? noAnswer(request) : undefined;
       const lost = dying.cutout("a.png", image).catch(() => {});
       let lease: string | undefined;
-      while (lease === undefined) [lease] = await client.keys("cutcache:lease:*");
+      while (lease === undefined) [lease] = await leases(client);
       const remaining = await client.pTTL(lease);
       assert.ok(remaining > 0 && remaining <= LEASE_MS, `${remaining} ms`);
       await dying.kill();
@@ -97,3 +105,40 @@ Deno.test("fleet › three instances on one Redis", async (t) => {
     await Promise.all(servers.map((server) => server.stop()));
   }
 });
+
+for (const restarts of [false, true]) {
+  const MAX = restarts ? 66 : 60;
+  Deno.test(
+    `fleet › 60 new images sent to each of three instances${
+      restarts ? ", with Redis restarted meanwhile," : ""
+    } make at most ${MAX} inferences, shared among them`,
+    async () => {
+      const IMAGES = 60;
+      // As compose.yaml has it: a restart keeps what was written.
+      await using redis = await RedisServer.start({ args: ["--appendonly", "yes", "--appendfsync", "everysec"] });
+      await using gateway = await UpstashGateway.start({ redisUrl: redis.url });
+      // With the default deadlines.
+      const { UPSTASH_REDIS_REST_URL, UPSTASH_REDIS_REST_TOKEN } = gateway.environment;
+      const start = () =>
+        TestServer.quick({
+          UPSTASH_REDIS_REST_URL,
+          UPSTASH_REDIS_REST_TOKEN,
+          INFERENCE_THREADS: "1",
+          INFERENCE_TIMEOUT_MS: "120000",
+          LOG_LEVEL: "warning",
+        }, { checked: false });
+      const servers = await Promise.all([start(), start(), start()]);
+      try {
+        await Promise.all(servers.map((server) => server.ready()));
+        const images = await Promise.all(Array.from({ length: IMAGES }, (_, seed) => discImage(1000 + seed)));
+        const counts = await burst(servers, images, restarts ? () => redis.restart() : undefined);
+        console.log(`inferences by instance: ${counts.join(" + ")}`);
+        const total = counts.reduce((sum, count) => sum + count, 0);
+        assert.ok(total >= IMAGES && total <= MAX, `${counts.join(" + ")} = ${total} inferences`);
+        for (const count of counts) assert.ok(Math.abs(count - IMAGES / 3) <= 6, counts.join(" + "));
+      } finally {
+        await Promise.all(servers.map((server) => server.stop()));
+      }
+    },
+  );
+}

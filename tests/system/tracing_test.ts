@@ -88,3 +88,38 @@ Deno.test("tracing › without OTEL_DENO, log lines have no trace ids", async ()
   await server.logged(({ message }) => message.startsWith("END"));
   assert.ok(server.logs.every((line) => !("trace_id" in line || "span_id" in line)));
 });
+
+for (const collector of ["answers", "hangs"] as const) {
+  Deno.test(`tracing › a server whose collector ${collector} ends within its deadline`, async () => {
+    const DRAIN_SECONDS = 3;
+    await using receiver = OtlpReceiver.start({ hangs: collector === "hangs" });
+    const server = await TestServer.quick({
+      ...receiver.environment,
+      OTEL_METRIC_EXPORT_INTERVAL: "200",
+      DRAIN_SECONDS: `${DRAIN_SECONDS}`,
+    }, { checked: false });
+    await server.ready();
+    await server.cutout("a.png", await discImage(9));
+    // Several exports have begun by then.
+    await receiver.requested(3);
+    const started = performance.now();
+    const { code } = await server.stop();
+    const seconds = (performance.now() - started) / 1000;
+    if (collector === "answers") {
+      // Deno's own programs around the server export theirs.
+      const exports = receiver.metrics.filter((metrics) => metrics.has("cutcache_inferences_total"));
+      assert.ok(exports.length >= 3, `${exports.length} exports of metrics`);
+      const last = exports.at(-1)!;
+      assert.equal(last.get("cutcache_inferences_total")!.sum!.dataPoints[0].asDouble, 1);
+      const stages = last.get("cutcache_stage_duration_seconds")!.histogram!.dataPoints;
+      for (const { count, bucketCounts, explicitBounds } of stages) {
+        assert.equal(bucketCounts.reduce((sum, count) => sum + count), count);
+        assert.equal(bucketCounts.length, explicitBounds.length + 1);
+      }
+    }
+    console.log(`ended after ${seconds.toFixed(1)} s with code ${code}`);
+    if (collector === "answers") assert.equal(code, 0);
+    // Killing it takes two seconds more.
+    assert.ok(seconds < DRAIN_SECONDS + 4, `${seconds} s`);
+  });
+}

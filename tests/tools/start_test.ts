@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import denoJson from "../../deno.json" with { type: "json" };
 import { settings } from "../../src/config.ts";
-import { startCommand } from "../../tools/start.ts";
+import { startCommand, stopDeadlineMs } from "../../tools/start.ts";
 import { fixture } from "../support/images.ts";
 import { descendants } from "../support/processes.ts";
 import { TestServer } from "../support/server.ts";
@@ -10,7 +10,7 @@ import { TestServer } from "../support/server.ts";
 /** The permission flags of a server that starts in this environment. */
 function permissions(variables: Record<string, string>, native = false): string[] {
   const { args } = startCommand({ native, environment: (name) => variables[name] });
-  return args.filter((arg) => /^(-P|--allow|-A)/.test(arg));
+  return args.filter((arg) => /^(-P|--allow|-A)/.test(arg) && !arg.startsWith("--allow-net"));
 }
 
 Deno.test("start › the server may read only its code, models and cache, and write only its cache", () => {
@@ -34,8 +34,34 @@ Deno.test("start › the server may read only its code, models and cache, and wr
   ]);
 });
 
+Deno.test("start › the server may use its port, Redis and the CDN's address; with ALLOW_IMAGE_URLS the whole network", () => {
+  const network = (variables: Record<string, string>) =>
+    startCommand({ native: false, environment: (name) => variables[name] }).args.find((arg) =>
+      /^--allow-net/.test(arg)
+    );
+  const { HOST, PORT, CDN_PURGE_URL } = settings.parse({});
+  assert.equal(network({}), `--allow-net=${HOST}:${PORT},${new URL(CDN_PURGE_URL).hostname}:80`);
+  const upstash = {
+    HOST: "::1",
+    PORT: "80",
+    CDN_PURGE_URL: "off",
+    UPSTASH_REDIS_REST_URL: "https://eu1-a-1.upstash.io",
+    ALLOW_IMAGE_URLS: "false",
+  };
+  assert.equal(network(upstash), "--allow-net=[::1]:80,eu1-a-1.upstash.io:443");
+  const gateway = { CDN_PURGE_URL: "off", UPSTASH_REDIS_REST_URL: "http://srh:8079/" };
+  assert.equal(network(gateway), "--allow-net=0.0.0.0:8000,srh:8079");
+  for (const on of ["true", "1", "yes", "on"]) assert.equal(network({ ALLOW_IMAGE_URLS: on }), "--allow-net");
+});
+
+Deno.test("start › a server is killed two seconds after its own deadline", () => {
+  const { DRAIN_SECONDS, DRAIN_DELAY_SECONDS } = settings.parse({});
+  assert.equal(stopDeadlineMs(() => undefined), 1000 * (DRAIN_SECONDS + DRAIN_DELAY_SECONDS) + 2000);
+  assert.equal(stopDeadlineMs((name) => name === "DRAIN_SECONDS" ? "4" : "3"), 9000);
+});
+
 Deno.test("start › deno.json does not allow writing files, running programs or loading native libraries", () => {
-  assert.deepEqual(Object.keys(denoJson.permissions.start).sort(), ["env", "net", "read", "sys"]);
+  assert.deepEqual(Object.keys(denoJson.permissions.start).sort(), ["env", "read", "sys"]);
   assert.deepEqual(denoJson.permissions.start.sys, ["systemMemoryInfo"]);
 });
 

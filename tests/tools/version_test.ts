@@ -34,6 +34,8 @@ async function inFolder(changelog: string, use: (folder: Folder) => Promise<void
   try {
     await Deno.writeTextFile(`${root}/deno.json`, `{\n  "name": "x",\n  "version": "1.2.3",\n  "license": "MIT"\n}\n`);
     await Deno.writeTextFile(`${root}/CHANGELOG.md`, changelog);
+    await Deno.mkdir(`${root}/deploy`);
+    await Deno.writeTextFile(`${root}/deploy/kubernetes.yaml`, "image: cutcache:1.2.3\n");
     await use({
       read: (name) => Deno.readTextFile(`${root}/${name}`),
       async run(...args) {
@@ -72,6 +74,7 @@ Deno.test("version › a release dates the changes, raises deno.json and prints 
 }
 `,
     );
+    assert.equal(await read("deploy/kubernetes.yaml"), "image: cutcache:1.3.0\n");
     const changelog = await read("CHANGELOG.md");
     const [, date] = /^## \[1\.3\.0\] - (\d{4}-\d\d-\d\d)$/m.exec(changelog)!;
     assert.ok([before, new Date().toISOString().slice(0, 10)].includes(date), date);

@@ -86,20 +86,22 @@ function valuesOf(
 /** What the server needs each permission for. */
 const PURPOSES: Readonly<Record<string, string>> = {
   read: "The sources, the models and the page. The start task adds `CACHE_DIR`, `MODEL_PATH` and `MODEL_MANIFEST`.",
-  net: "To listen, and to reach Redis, image URLs and the CDN.",
-  env: "The settings, and three variables that the Redis client reads.",
+  env: "The settings, those of OpenTelemetry, and three variables that the Redis client reads.",
 };
 
 function permissionsTable(): string {
   const settingsSet: ReadonlySet<string> = new Set(settingNames);
   const rows = Object.entries(denoJson.permissions.start).map(([name, value]) => {
-    const allowed = value === true
-      ? "all"
-      : (value as string[]).filter((item) => !settingsSet.has(item)).map(code).join(", ");
+    const allowed = value.filter((item) => !settingsSet.has(item)).map(code).join(", ");
     return [code(name), name === "env" ? `the settings, ${allowed}` : allowed, PURPOSES[name]];
   });
   const write = [code("write"), code("CACHE_DIR"), "The SQLite cache. Granted by the start task."];
-  return markdownTable(["permission", "allowed", "purpose"], [...rows, write]);
+  const net = [
+    code("net"),
+    "`HOST` and `PORT`, and the hosts of `UPSTASH_REDIS_REST_URL`, `CDN_PURGE_URL` and the OpenTelemetry collector; all with `ALLOW_IMAGE_URLS`",
+    "To listen, and to reach Redis, the CDN, the collector and image URLs. Granted by the start task.",
+  ];
+  return markdownTable(["permission", "allowed", "purpose"], [...rows, net, write]);
 }
 
 function code(text: string): string {

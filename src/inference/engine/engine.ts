@@ -48,6 +48,8 @@ export interface Job {
   readonly maskFile?: Uint8Array<ArrayBuffer>;
   /** Called when the image's inference begins, and again when its rendering does. */
   readonly onState?: (state: "inferring" | "rendering") => void;
+  /** Awaited when the job's turn has come, before any work is done for it. If it rejects, so does the job. */
+  readonly onTurn?: () => Promise<void>;
   /** Takes the job out of the queue if aborted before its inference begins. After that the job finishes. */
   readonly signal?: AbortSignal;
 }
@@ -184,7 +186,10 @@ export class Engine implements CutoutEngine {
   async cutout(job: Job): Promise<Cutout> {
     const model = this.#findModel(job.model);
     const needsInference = job.maskFile === undefined;
-    return await this.#queue.run({ needsInference, signal: job.signal }, () => this.#makeCutout(job, model));
+    return await this.#queue.run({ needsInference, signal: job.signal }, async () => {
+      await job.onTurn?.();
+      return await this.#makeCutout(job, model);
+    });
   }
 
   close(): void {

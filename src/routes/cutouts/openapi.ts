@@ -125,7 +125,14 @@ export const cutoutsPaths = [
         headers: { ...commonHeaders, "Preference-Applied": header("`handling=lenient`.") },
       },
       304: { description: "The client's copy is current.", headers: cutoutHeaders },
-      ...problems(...accessCodes, "invalid_digest", "not_cached", "invalid_options", "unknown_model"),
+      ...problems(
+        ...accessCodes,
+        "invalid_digest",
+        "not_cached",
+        "invalid_options",
+        "unknown_model",
+        "store_unavailable",
+      ),
     },
   }),
 ] as const;

@@ -1,6 +1,7 @@
 import { create as contentDisposition } from "content-disposition";
 import { Hono } from "hono";
 import { splitList } from "../../base/comma_list.ts";
+import { ifUnavailable } from "../../base/errors.ts";
 import type { CutoutResult } from "../../cutouts/request.ts";
 import type { CutoutService } from "../../cutouts/service.ts";
 import type { BodyReader } from "../../http/body.ts";
@@ -64,10 +65,13 @@ export function cutoutsRoute(
     const cacheUse = cacheUseOf(c.req.header("Cache-Control"));
 
     const scope = cacheUse === "refresh" ? "durable" : "all";
-    const request = { model, render, logger: c.get("logger") };
-    const result = cacheUse === "bypass" ? undefined : await cutouts.find(image, request, scope);
+    const request = { model, render, cacheScope: c.get("cacheScope"), logger: c.get("logger") };
+    const lenient = isLenient(c.req.header("Prefer"));
+    const finding = cacheUse === "bypass" ? undefined : cutouts.find(image, request, scope);
+    // A lenient client posts the image next, which needs no store.
+    const result = await (lenient ? finding?.catch(ifUnavailable(undefined)) : finding);
     if (result === undefined) {
-      if (isLenient(c.req.header("Prefer"))) {
+      if (lenient) {
         return c.body(null, 204, { "Cache-Control": "no-store", "Preference-Applied": LENIENT });
       }
       throw new HttpError(404, "not_cached", "the cache does not have this cutout; post the image to /cutouts", {

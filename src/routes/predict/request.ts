@@ -1,6 +1,6 @@
 import type { CutoutRequest } from "../../cutouts/request.ts";
 import { HttpError } from "../../http/errors.ts";
-import { decodeBase64, isJson, mediaTypeOf } from "../../http/fields.ts";
+import { decodeBase64, isJson, mediaTypeOf, parseJson } from "../../http/fields.ts";
 import { defaultRenderOptions } from "../../render/options.ts";
 import { describeIssues } from "../shared/parameters.ts";
 import { predictRequestSchema } from "./openapi.ts";
@@ -18,12 +18,7 @@ export function requireJson(contentType: string | undefined): void {
 export function parseRequest(
   body: Uint8Array<ArrayBuffer>,
 ): Pick<CutoutRequest, "image" | "name" | "model" | "render"> {
-  let json: unknown;
-  try {
-    json = JSON.parse(new TextDecoder().decode(body));
-  } catch {
-    throw new HttpError(422, "invalid_json", `the body is not JSON; ${EXPECTED}`);
-  }
+  const json = parseJson(body, `; ${EXPECTED}`);
   const parsed = predictRequestSchema.safeParse(json);
   if (!parsed.success) {
     throw new HttpError(422, "invalid_request", `${describeIssues(parsed.error, "body")}; ${EXPECTED}`);

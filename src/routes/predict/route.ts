@@ -1,4 +1,5 @@
 import { type Context, Hono } from "hono";
+import { ifUnavailable } from "../../base/errors.ts";
 import { base64Json, type Representation } from "../../cutouts/representation.ts";
 import type { CutoutService } from "../../cutouts/service.ts";
 import type { BodyReader } from "../../http/body.ts";
@@ -60,8 +61,9 @@ export function predictRoute({ cutouts, bodies, telemetry }: PredictRouteOptions
     const timings: Timings = {};
     const digest = await timed(timings, "hash", () => digests.digestOf(body), telemetry);
     const known = cacheUseOf(c.req.header("Cache-Control")) === "default" ? knownBodies.get(digest) : undefined;
+    const context = { representation, cacheScope: c.get("cacheScope"), logger: c.get("logger") };
     const hit = known &&
-      await cutouts.find(known.image, { ...known, representation, logger: c.get("logger") }, "all");
+      await cutouts.find(known.image, { ...known, ...context }, "all").catch(ifUnavailable(undefined));
     if (hit === undefined) return { digest, request: parseRequest(body) };
     digests.keep(body, digest);
     return { hit: { ...hit, timings: { ...timings, ...hit.timings } } };

@@ -69,8 +69,9 @@ function routeOf(c: Context<AppEnv>): string {
 /** The part of a cutout request that every API reads from HTTP in the same way. */
 export function cutoutContext(
   c: Context<AppEnv>,
-): Pick<CutoutRequest, "cacheUse" | "requestId" | "signal" | "waitUntil" | "logger"> {
+): Pick<CutoutRequest, "cacheScope" | "cacheUse" | "requestId" | "signal" | "waitUntil" | "logger"> {
   return {
+    cacheScope: c.get("cacheScope"),
     cacheUse: cacheUseOf(c.req.header("Cache-Control")),
     requestId: c.get("requestId"),
     signal: c.req.raw.signal,

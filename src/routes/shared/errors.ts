@@ -11,7 +11,10 @@ export function toHttpError(error: unknown): HttpError {
   if (error instanceof HttpError) return error;
   if (error instanceof ImageError) return new HttpError(errorCodes[error.code].status, error.code, error.message);
   if (error instanceof UnknownModelError) return new HttpError(422, "unknown_model", error.message);
-  if (error instanceof StoreUnavailableError) return new HttpError(503, "store_unavailable", error.message);
+  if (error instanceof StoreUnavailableError) {
+    const headers = { "Retry-After": `${error.retryAfterSeconds}` };
+    return new HttpError(503, "store_unavailable", error.message, headers);
+  }
   if (error instanceof EngineError && error.code !== "worker_failed") {
     const headers = error.retryAfterSeconds === undefined ? undefined : { "Retry-After": `${error.retryAfterSeconds}` };
     return new HttpError(errorCodes[error.code].status, error.code, error.message, headers);
