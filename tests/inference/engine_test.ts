@@ -40,7 +40,7 @@ Deno.test("engine › a worker that spins, throws, exits or runs out of memory i
         assert.equal(engine.status().health, "ok");
       });
     }
-  }, { workerUrls: faultySession, timeoutMs: 6000 }));
+  }, { workerUrls: faultySession, timeoutMs: 12_000 }));
 
 Deno.test("engine › a bad image does not cost a worker", () =>
   withEngine(async (engine) => {

@@ -6,7 +6,7 @@ import { serveOperations } from "../../src/inference/workers/rpc.ts";
 import type { InferInput, SessionOperations } from "../../src/inference/model/session.ts";
 
 /** Longer than any deadline of the tests. Not endless: Deno cannot end a worker that computes, and it would slow later tests. */
-const SPIN_MS = 8_000;
+const SPIN_MS = 14_000;
 
 const faults: Record<string, () => void | Promise<never>> = {
   "1,0,0": () => {
