@@ -4,8 +4,6 @@
  * zeros lie before and after each; of a row's `stride` values, at least the last 4 are zeros, which serve as the neighbours
  * beyond both ends. Four windows or pixels at a time.
  */
-import { factor, factorise } from "./covariance";
-
 /** A pixel has 25 coefficients: its neighbours in 5×5, itself the 13th. */
 const COEFFICIENTS: usize = 25;
 
@@ -29,7 +27,6 @@ export function addWindows(
 ): void {
   const row = stride << 2;
   const ninth = f32x4.splat(1.0 / 9.0);
-  const regularisation = f32x4.splat(epsilon);
   for (let x = 1; x < width - 1; x += 4) {
     const offset = <usize> x << 2;
     if (!anyNear(unknown + offset, row)) continue;
@@ -42,55 +39,104 @@ export function addWindows(
       blue = f32x4.add(blue, b);
       setWhitened(i, r, g, b);
     }
-    red = f32x4.mul(red, ninth);
-    green = f32x4.mul(green, ninth);
-    blue = f32x4.mul(blue, ninth);
-    let rr = f32x4.splat(0), rg = rr, rb = rr, gg = rr, gb = rr, bb = rr;
-    for (let i = 0; i < 9; i++) {
-      const at = whitened + i * 48;
-      const r = f32x4.sub(v128.load(at), red);
-      const g = f32x4.sub(v128.load(at, 16), green);
-      const b = f32x4.sub(v128.load(at, 32), blue);
-      setWhitened(i, r, g, b);
-      rr = f32x4.add(rr, f32x4.mul(r, r));
-      rg = f32x4.add(rg, f32x4.mul(r, g));
-      rb = f32x4.add(rb, f32x4.mul(r, b));
-      gg = f32x4.add(gg, f32x4.mul(g, g));
-      gb = f32x4.add(gb, f32x4.mul(g, b));
-      bb = f32x4.add(bb, f32x4.mul(b, b));
-    }
-    // pymatting divides ε by the window's pixels and this paper's equation does so too.
-    factorise(
-      f32x4.add(f32x4.mul(rr, ninth), regularisation),
-      f32x4.mul(rg, ninth),
-      f32x4.mul(rb, ninth),
-      f32x4.add(f32x4.mul(gg, ninth), regularisation),
-      f32x4.mul(gb, ninth),
-      f32x4.add(f32x4.mul(bb, ninth), regularisation),
-    );
-    // Σ⁻¹ = WᵀW, so that dᵢᵀ Σ⁻¹ dⱼ is the product of W dᵢ and W dⱼ.
-    const rg1 = v128.load(factor), rb1 = v128.load(factor, 16), gb1 = v128.load(factor, 32);
-    const red1 = f32x4.sqrt(v128.load(factor, 48));
-    const green1 = f32x4.sqrt(v128.load(factor, 64));
-    const blue1 = f32x4.sqrt(v128.load(factor, 80));
-    for (let i = 0; i < 9; i++) {
-      const at = whitened + i * 48;
-      const r = v128.load(at);
-      const g = f32x4.sub(v128.load(at, 16), f32x4.mul(rg1, r));
-      const b = f32x4.sub(f32x4.sub(v128.load(at, 32), f32x4.mul(rb1, r)), f32x4.mul(gb1, g));
-      setWhitened(i, f32x4.mul(r, red1), f32x4.mul(g, green1), f32x4.mul(b, blue1));
-    }
+    centre(f32x4.mul(red, ninth), f32x4.mul(green, ninth), f32x4.mul(blue, ninth));
+    orthogonalise(f32x4.splat(sqrt<f32>(9 * epsilon)));
     const inside = i32x4.lt_s(i32x4.add(i32x4.splat(x), i32x4(0, 1, 2, 3)), i32x4.splat(width - 1));
     addPairs(coefficients + offset, row, inside);
   }
 }
 
-/** Adds δᵢⱼ − (1 + vᵢ·vⱼ)/9 to the coefficients of both pixels of each pair in four windows. */
+/** Subtracts means from the colours of windows; twice, because rounded means of almost equal colours leave a rest. */
+// @ts-ignore: decorator
+@inline
+function centre(red: v128, green: v128, blue: v128): void {
+  const ninth = f32x4.splat(1.0 / 9.0);
+  for (let pass = 0; pass < 2; pass++) {
+    let restRed = f32x4.splat(0), restGreen = restRed, restBlue = restRed;
+    for (let at = whitened, end = whitened + 9 * 48; at < end; at += 48) {
+      const r = f32x4.sub(v128.load(at), red);
+      const g = f32x4.sub(v128.load(at, 16), green);
+      const b = f32x4.sub(v128.load(at, 32), blue);
+      v128.store(at, r);
+      v128.store(at, g, 16);
+      v128.store(at, b, 32);
+      restRed = f32x4.add(restRed, r);
+      restGreen = f32x4.add(restGreen, g);
+      restBlue = f32x4.add(restBlue, b);
+    }
+    red = f32x4.mul(restRed, ninth);
+    green = f32x4.mul(restGreen, ninth);
+    blue = f32x4.mul(restBlue, ninth);
+  }
+}
+
+/**
+ * Makes D, the centred colours of windows (9×3), into Q with QQᵀ = D (DᵀD + 9εI)⁻¹ Dᵀ, by the modified Gram-Schmidt method on
+ * D above √(9ε) I. With an inverse of the covariance matrix, f32 would make the Laplacian indefinite for small ε.
+ */
+// @ts-ignore: decorator
+@inline
+function orthogonalise(root: v128): void {
+  const one = f32x4.splat(1);
+  // What stands below D: of green's column first √(9ε) times −p, then √(9ε).
+  let below = f32x4.mul(root, scaleColumn(0, f32x4.div(one, f32x4.sqrt(f32x4.add(product(0, 0), f32x4.mul(root, root))))));
+  const green = product(0, 16);
+  subtractColumn(0, 16, green);
+  const green0 = f32x4.mul(f32x4.neg(green), below);
+  const greenNorm = f32x4.div(
+    one,
+    f32x4.sqrt(f32x4.add(product(16, 16), f32x4.add(f32x4.mul(green0, green0), f32x4.mul(root, root)))),
+  );
+  scaleColumn(16, greenNorm);
+  const green1 = f32x4.mul(root, greenNorm), green2 = f32x4.mul(green0, greenNorm);
+  const blue = product(0, 32);
+  subtractColumn(0, 32, blue);
+  let blue0 = f32x4.mul(f32x4.neg(blue), below);
+  const share = f32x4.add(product(16, 32), f32x4.mul(green2, blue0));
+  subtractColumn(16, 32, share);
+  blue0 = f32x4.sub(blue0, f32x4.mul(share, green2));
+  const blue1 = f32x4.mul(f32x4.neg(share), green1);
+  const rest = f32x4.add(
+    f32x4.add(f32x4.mul(blue0, blue0), f32x4.mul(blue1, blue1)),
+    f32x4.add(f32x4.mul(root, root), product(32, 32)),
+  );
+  scaleColumn(32, f32x4.div(one, f32x4.sqrt(rest)));
+}
+
+/** The product of two columns; these are told by their distance in bytes from the first. */
+// @ts-ignore: decorator
+@inline
+function product(a: usize, b: usize): v128 {
+  let sum = f32x4.splat(0);
+  for (let at = whitened, end = whitened + 9 * 48; at < end; at += 48) {
+    sum = f32x4.add(sum, f32x4.mul(v128.load(at + a), v128.load(at + b)));
+  }
+  return sum;
+}
+
+// @ts-ignore: decorator
+@inline
+function subtractColumn(a: usize, from: usize, factor: v128): void {
+  for (let at = whitened, end = whitened + 9 * 48; at < end; at += 48) {
+    v128.store(at + from, f32x4.sub(v128.load(at + from), f32x4.mul(factor, v128.load(at + a))));
+  }
+}
+
+/** @returns the factor. */
+// @ts-ignore: decorator
+@inline
+function scaleColumn(column: usize, factor: v128): v128 {
+  for (let at = whitened, end = whitened + 9 * 48; at < end; at += 48) {
+    v128.store(at + column, f32x4.mul(v128.load(at + column), factor));
+  }
+  return factor;
+}
+
+/** Adds δᵢⱼ − 1/9 − vᵢ·vⱼ to the coefficients of both pixels of each pair in four windows. */
 // @ts-ignore: decorator
 @inline
 function addPairs(coefficients: usize, row: usize, inside: v128): void {
-  const one = f32x4.splat(1);
-  const ninth = f32x4.splat(-1.0 / 9.0);
+  const distinct = f32x4.splat(-1.0 / 9.0), same = f32x4.splat(8.0 / 9.0);
   for (let i = 0; i < 9; i++) {
     const first = whitened + i * 48;
     const r = v128.load(first), g = v128.load(first, 16), b = v128.load(first, 32);
@@ -102,9 +148,7 @@ function addPairs(coefficients: usize, row: usize, inside: v128): void {
         f32x4.add(f32x4.mul(r, v128.load(second)), f32x4.mul(g, v128.load(second, 16))),
         f32x4.mul(b, v128.load(second, 32)),
       );
-      let value = f32x4.mul(f32x4.add(one, product), ninth);
-      if (i === j) value = f32x4.add(value, one);
-      value = v128.and(value, inside);
+      const value = v128.and(f32x4.sub(i === j ? same : distinct, product), inside);
       const rowJ = j / 3 - 1, columnJ = j % 3 - 1;
       const step = (rowJ - rowI) * 5 + columnJ - columnI;
       const there = pixelI + <usize> (12 + step) * row;

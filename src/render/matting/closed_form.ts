@@ -115,7 +115,13 @@ function findSpans({ width, height, stride }: CellGrid, unknown: Float32Array, s
 }
 
 /** Starts the unknown cells from the solution on the grid of half the size, bilinearly. */
-function startFrom(memory: KernelMemory, coarse: CellGrid, address: number, fine: CellGrid, { alpha, unknown }: Problem) {
+function startFrom(
+  memory: KernelMemory,
+  coarse: CellGrid,
+  address: number,
+  fine: CellGrid,
+  { alpha, unknown }: Problem,
+) {
   const solved = planeView(memory, coarse, address);
   for (let y = 0; y < fine.height; y++) {
     const fy = Math.min(coarse.height - 1, Math.max(0, (y - 0.5) / 2));

@@ -10,13 +10,17 @@ export const HAIR = {
   radius: 4,
   uncertain: 0.04,
   maskWeight: 0.01,
-  colourWeight: 0.01,
+  colourWeight: 0.03,
   contrast: 0.05,
   sigma: 0.05,
-  near: 2,
+  near: 3,
   far: 16,
   farWeight: 0.1,
   exponent: 8,
+  floor: 0,
+  plateau: 0.1,
+  plateauFrom: 0.5,
+  plateauTo: 0.9,
   low: 0.03,
   maxUnknown: 0.5,
   epsilon: 1e-6,
@@ -47,7 +51,12 @@ export function matteHair(
   for (const value of band) share += value;
   if (share === 0) return alpha;
   if (share > P.maxUnknown * size.width * size.height) return undefined;
-  const solved = solveAlpha(memory, cells, (level, problem, scratch) => pose(memory, mask, level, problem, scratch, P), P);
+  const solved = solveAlpha(
+    memory,
+    cells,
+    (level, problem, scratch) => pose(memory, mask, level, problem, scratch, P),
+    P,
+  );
   const t2 = performance.now();
   const result = alpha.slice();
   upsampleAlpha(memory, image, result, cells, solved, P.low);
@@ -56,7 +65,7 @@ export function matteHair(
   return result;
 }
 
-function unknownBand(grid: CellGrid, mask: Float32Array, size: Size, P: typeof HAIR): Float32Array {
+function unknownBand(grid: CellGrid, mask: Float32Array, size: Size, P: typeof HAIR, doubts?: Float32Array): Float32Array {
   const { width, height, stride } = grid;
   const rx = Math.max(1, Math.round((P.radius * width) / size.width));
   const ry = Math.max(1, Math.round((P.radius * height) / size.height));
@@ -80,6 +89,7 @@ function unknownBand(grid: CellGrid, mask: Float32Array, size: Size, P: typeof H
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
       if (columns[x] > limit) unknown[y * stride + x] = 1;
+      if (doubts) doubts[y * stride + x] = columns[x] * P.uncertain / limit;
       columns[x] += across[clampY(y + ry + 1) * width + x] - across[clampY(y - ry) * width + x];
     }
   }
@@ -90,7 +100,8 @@ function pose(memory: KernelMemory, size: Size, cells: Cells, problem: Problem, 
   const { grid } = cells;
   const { width, height, stride } = grid;
   const mask = planeView(memory, grid, cells.mask);
-  problem.unknown.set(unknownBand(grid, mask, size, P));
+  const doubt = new Float32Array(stride * height);
+  problem.unknown.set(unknownBand(grid, mask, size, P, doubt));
   const count = width * height;
   const bytes = count * 16;
   const [front, back, source, near, far] = [0, 1, 2, 3, 4].map((i) => scratch + i * bytes);
@@ -108,7 +119,7 @@ function pose(memory: KernelMemory, size: Size, cells: Cells, problem: Problem, 
       for (let y = 0, o = 0; y < height; y++) {
         for (let x = 0, i = y * stride; x < width; x++, i++, o += 4) {
           const m = layer === 0 ? mask[i] : 1 - mask[i];
-          const w = m ** P.exponent;
+          const w = m ** 2 ** 1 === 0 ? 0 : ((m * m) ** 2) ** 2;
           S[o] = w * r[i];
           S[o + 1] = w * g[i];
           S[o + 2] = w * b[i];
@@ -142,7 +153,8 @@ function pose(memory: KernelMemory, size: Size, cells: Cells, problem: Problem, 
         continue;
       }
       problem.alpha[i] = m;
-      let weight = P.maskWeight * (2 * m - 1) ** 2;
+      const flat = Math.min(1, Math.max(0, (doubt[i] - P.plateauFrom) / (P.plateauTo - P.plateauFrom)));
+      let weight = P.maskWeight * (2 * m - 1) ** 2 + P.floor + P.plateau * flat * flat;
       let sum = weight * m;
       if (P.colourWeight > 0 && F[o + 3] > 0 && B[o + 3] > 0) {
         const dr = F[o] - B[o], dg = F[o + 1] - B[o + 1], db = F[o + 2] - B[o + 2];

@@ -39,6 +39,7 @@ export function upsampleAlpha(
 ): void {
   const { data, width, height } = image;
   const { stride } = grid;
+  if (grid.width === width && grid.height === height) return takeAlpha(memory, grid, solved, alpha, low);
   const models = reservePlanes(memory, grid, 4);
   const means = memory.reserve(grid.height * stride * 16 + 16);
   const near = memory.reserve(grid.height * stride * 4 + 16);
@@ -73,6 +74,24 @@ export function upsampleAlpha(
     run.mixRows(near + cell * stride * 4, near + next * stride * 4, nearRow, stride, t);
     run.applyModels(row, alphas, width, modelRow, nearRow, columns, low);
     alpha.set(result, y * width);
+  }
+}
+
+/** Where cells are pixels, their alpha needs no model. */
+function takeAlpha(
+  memory: KernelMemory,
+  grid: CellGrid,
+  solved: { alpha: number; unknown: number },
+  to: Uint8Array,
+  low: number,
+): void {
+  const values = planeView(memory, grid, solved.alpha);
+  const unknown = planeView(memory, grid, solved.unknown);
+  for (let y = 0, i = 0; y < grid.height; y++) {
+    for (let x = 0, at = y * grid.stride; x < grid.width; x++, at++, i++) {
+      if (unknown[at] === 0) continue;
+      to[i] = Math.round(255 * Math.max(0, Math.min(1, (values[at] - low) / (1 - 2 * low))));
+    }
   }
 }
 

@@ -1,0 +1,54 @@
+import type { Pixels } from "../../base/pixels.ts";
+import { borrowKernels, type KernelMemory } from "../../image/kernels.ts";
+import { type Cells, planeView, shrinkToCells } from "./cells.ts";
+import { type Problem, solveAlpha } from "./closed_form.ts";
+import { TRIMAP, trimapOf, type TrimapOptions } from "./trimap.ts";
+import { upsampleAlpha } from "./upsample_alpha.ts";
+
+/** The grid's most cells: more would take longer than an inference and many megabytes. */
+const MAX_CELLS = 200_000;
+
+/** A cell is known if all of its pixels are; sums of f32 are not exact. */
+const ALL = 0.9999;
+
+/** pymatting's ε is 1e-7, to which f32 is equal; it solves to a precision that 300 iterations on each grid come close to. */
+const SOLVER = { epsilon: 1e-7, iterations: 300, halvings: 3, tolerance: 1e-10 };
+
+/**
+ * Alpha as rembg's alpha matting finds it: closed-form matting with the certain parts of a trimap as hard constraints.
+ * @param alpha height×width, 0–255: the mask at the image's size.
+ * @returns height×width, 0–255; undefined if the trimap has no subject or no background, in which case rembg does without.
+ */
+export function matteByTrimap(
+  image: Pixels,
+  alpha: Uint8Array,
+  options: TrimapOptions,
+  solver = SOLVER,
+  maxCells = MAX_CELLS,
+): Uint8Array<ArrayBuffer> | undefined {
+  const { width, height } = image;
+  const trimap = trimapOf(alpha, width, height, options);
+  if (!trimap.includes(TRIMAP.foreground) || !trimap.includes(TRIMAP.background)) return undefined;
+  if (!trimap.includes(TRIMAP.unknown)) return trimap;
+  const scale = Math.min(1, Math.sqrt(maxCells / (width * height)));
+  const size = { width: Math.max(1, Math.round(width * scale)), height: Math.max(1, Math.round(height * scale)) };
+  using memory = borrowKernels();
+  const cells = shrinkToCells(memory, image, trimap, size);
+  const solved = solveAlpha(memory, cells, (level, problem) => poseByTrimap(memory, level, problem), solver);
+  const result = trimap.slice();
+  upsampleAlpha(memory, image, result, cells, solved, 0);
+  // Pixels that the trimap knows may lie in cells that it does not.
+  for (let i = 0; i < result.length; i++) if (trimap[i] !== TRIMAP.unknown) result[i] = trimap[i];
+  return result;
+}
+
+function poseByTrimap(memory: KernelMemory, { grid, mask }: Cells, { unknown, alpha }: Problem): void {
+  const trimap = planeView(memory, grid, mask);
+  for (let y = 0; y < grid.height; y++) {
+    for (let x = 0, i = y * grid.stride; x < grid.width; x++, i++) {
+      const value = trimap[i];
+      unknown[i] = value > 1 - ALL && value < ALL ? 1 : 0;
+      alpha[i] = unknown[i] === 1 ? value : Math.round(value);
+    }
+  }
+}
