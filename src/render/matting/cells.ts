@@ -28,9 +28,15 @@ export function cellGrid({ width, height }: Size): CellGrid {
   return { width, height, stride, plane: stride * (height + 2 * MARGIN_ROWS) * 4 };
 }
 
-/** Reserves planes. @returns the address of the first value of the first. */
-export function reservePlanes(memory: KernelMemory, { plane, stride }: CellGrid, count: number): number {
-  return memory.reserve(plane * count + 16) + MARGIN_ROWS * stride * 4;
+/** The bytes of zeros before a plane's first value. */
+export function planeOffset({ stride }: CellGrid): number {
+  return MARGIN_ROWS * stride * 4;
+}
+
+/** Reserves planes, one after another. @returns the address of the first plane's first value. */
+export function reservePlanes(memory: KernelMemory, grid: CellGrid, count: number): number {
+  // Vectors at the end of the last row may reach beyond it.
+  return memory.reserve(grid.plane * count + 16) + planeOffset(grid);
 }
 
 /** The values of a plane, height×stride. Stays valid until more memory is reserved. */
@@ -38,37 +44,74 @@ export function planeView(memory: KernelMemory, { stride, height }: CellGrid, ad
   return new Float32Array(memory.run.memory.buffer, address, stride * height);
 }
 
-/** Shrinks an image and its alpha to the means of the pixels in each cell. The grid has at most as many cells as pixels. */
+/** The size of a grid with an image's proportions: its own, but at most `maxCells` cells. */
+export function sizeWithin({ width, height }: Size, maxCells: number): Size {
+  const scale = Math.min(1, Math.sqrt(maxCells / (width * height)));
+  return { width: Math.max(1, Math.round(width * scale)), height: Math.max(1, Math.round(height * scale)) };
+}
+
+/** Shrinks an image and its alpha to planes of the means of the pixels in each cell, 0–1. */
 export function shrinkToCells(memory: KernelMemory, image: Pixels, alpha: Uint8Array, size: Size): Cells {
-  const { data, width, height } = image;
   const grid = cellGrid(size);
   const colours = reservePlanes(memory, grid, 4);
-  const mask = colours + 3 * grid.plane;
-  const columnOf = Int32Array.from({ length: width }, (_, x) => cellOf(x, width, grid.width));
+  const cells = { grid, colours, mask: colours + 3 * grid.plane };
+  const addresses = [0, 1, 2, 3].map((channel) => colours + channel * grid.plane);
+  meansOfCells(memory, image, alpha, size, () => {
+    const planes = addresses.map((address) => planeView(memory, grid, address));
+    return (row, means) => {
+      for (let x = 0, to = row * grid.stride; x < grid.width; x++, to++) {
+        for (let channel = 0; channel < 4; channel++) planes[channel][to] = means[x * 4 + channel];
+      }
+    };
+  });
+  return cells;
+}
+
+/** Shrinks like {@link shrinkToCells}, to the means of red, green, blue and alpha side by side. @returns their address. */
+export function shrinkToVectors(memory: KernelMemory, image: Pixels, alpha: Uint8Array, size: Size): number {
+  const address = memory.reserve(size.width * size.height * 16);
+  meansOfCells(memory, image, alpha, size, () => {
+    const vectors = new Float32Array(memory.run.memory.buffer, address, size.width * size.height * 4);
+    return (row, means) => vectors.set(means, row * size.width * 4);
+  });
+  return address;
+}
+
+/**
+ * Computes the means of each cell's pixels, row by row of cells.
+ * @param receiver is called once the memory that this needs is reserved; it returns what receives a row: its number and the
+ * means of red, green, blue and alpha of each cell, 0–1.
+ */
+function meansOfCells(
+  memory: KernelMemory,
+  { data, width, height }: Pixels,
+  alpha: Uint8Array,
+  size: Size,
+  receiver: () => (row: number, means: Float32Array) => void,
+): void {
+  const columnOf = Int32Array.from({ length: width }, (_, x) => cellOf(x, width, size.width));
   const columns = memory.place(columnOf);
-  const row = memory.reserve(width * 4);
+  const pixels = memory.reserve(width * 4);
   const alphas = memory.reserve(width);
-  const sums = memory.reserve(grid.width * 16);
+  const sums = memory.reserve(size.width * 16);
   const { bytes, run } = memory;
-  const totals = new Uint32Array(bytes.buffer, sums, grid.width * 4);
-  const planes = [0, 1, 2, 3].map((channel) => planeView(memory, grid, colours + channel * grid.plane));
-  const widths = new Uint32Array(grid.width);
+  const receive = receiver();
+  const totals = new Uint32Array(bytes.buffer, sums, size.width * 4);
+  const means = new Float32Array(size.width * 4);
+  const widths = new Uint32Array(size.width);
   for (const column of columnOf) widths[column]++;
   for (let y = 0, rows = 0; y < height; y++) {
-    bytes.set(data.subarray(y * width * 4, (y + 1) * width * 4), row);
+    bytes.set(data.subarray(y * width * 4, (y + 1) * width * 4), pixels);
     bytes.set(alpha.subarray(y * width, (y + 1) * width), alphas);
-    run.addToCells(row, alphas, width, columns, sums);
+    run.addToCells(pixels, alphas, width, columns, sums);
     rows++;
-    const cellRow = cellOf(y, height, grid.height);
-    if (y + 1 < height && cellOf(y + 1, height, grid.height) === cellRow) continue;
-    for (let x = 0, to = cellRow * grid.stride; x < grid.width; x++, to++) {
-      const scale = 1 / (255 * rows * widths[x]);
-      for (let channel = 0; channel < 4; channel++) planes[channel][to] = totals[x * 4 + channel] * scale;
-    }
+    const row = cellOf(y, height, size.height);
+    if (y + 1 < height && cellOf(y + 1, height, size.height) === row) continue;
+    for (let i = 0; i < totals.length; i++) means[i] = totals[i] / (255 * rows * widths[i >> 2]);
+    receive(row, means);
     totals.fill(0);
     rows = 0;
   }
-  return { grid, colours, mask };
 }
 
 /** The cell that the middle of a pixel lies in. */

@@ -1,5 +1,5 @@
 import type { KernelMemory } from "../../image/kernels.ts";
-import { type CellGrid, type Cells, halveCells, planeView, reservePlanes } from "./cells.ts";
+import { type CellGrid, type Cells, halveCells, planeOffset, planeView, reservePlanes } from "./cells.ts";
 
 /** What the alpha of cells is taken to be before it is solved for; all planes are height×stride of a grid. */
 export interface Problem {
@@ -23,6 +23,9 @@ export interface SolverOptions {
   readonly tolerance: number;
 }
 
+/** Coefficients of a pixel's equation: its neighbours in 5×5. */
+const COEFFICIENTS = 25;
+
 /** Grids smaller than this along a side are not halved: they have no window of 3×3 with a neighbour. */
 const MIN_SIDE = 24;
 
@@ -45,31 +48,29 @@ export function solveAlpha(
     levels.push(halveCells(memory, last));
   }
   const planes = levels.map(({ grid }) => reservePlanes(memory, grid, 2));
-  // Of the finest level, used by all in turn: target, weight, four of the solver, the coefficients.
+  // All levels use the same memory in turn: target, weight, four planes of the solver, the coefficients.
   const { plane, height } = cells.grid;
-  const shared = reservePlanes(memory, cells.grid, 2 + 4 + 25);
+  const shared = reservePlanes(memory, cells.grid, 6 + COEFFICIENTS);
+  const [target, weight, solver, coefficients] = [0, 1, 2, 6].map((index) => shared + index * plane);
+  const before = shared - planeOffset(cells.grid);
   const spans = memory.reserve(height * 8);
   for (let i = levels.length - 1; i >= 0; i--) {
     const level = levels[i];
     const { grid } = level;
     const unknown = planes[i];
     const alpha = unknown + grid.plane;
-    const at = (index: number) => shared + index * plane;
-    memory.bytes.fill(0, shared - 2 * cells.grid.stride * 4, shared + 31 * plane - 2 * cells.grid.stride * 4);
+    memory.bytes.fill(0, before, before + (6 + COEFFICIENTS) * plane);
     const problem = {
       unknown: planeView(memory, grid, unknown),
       alpha: planeView(memory, grid, alpha),
-      target: planeView(memory, grid, at(0)),
-      weight: planeView(memory, grid, at(1)),
+      target: planeView(memory, grid, target),
+      weight: planeView(memory, grid, weight),
     };
-    pose(level, problem, at(6));
-    if (i + 1 < levels.length) {
-      startFrom(memory, levels[i + 1].grid, planes[i + 1] + levels[i + 1].grid.plane, grid, problem);
-    }
-    const coefficients = at(6) + 4 * grid.stride * 25;
-    memory.bytes.fill(0, at(6) - 2 * cells.grid.stride * 4, at(6) + 25 * plane - 2 * cells.grid.stride * 4);
+    pose(level, problem, coefficients);
+    memory.bytes.fill(0, coefficients - planeOffset(cells.grid), before + (6 + COEFFICIENTS) * plane);
+    const coarse = levels[i + 1]?.grid;
+    if (coarse !== undefined) startFrom(memory, coarse, planes[i + 1] + coarse.plane, grid, problem);
     findSpans(grid, problem.unknown, new Int32Array(memory.run.memory.buffer, spans, grid.height * 2));
-    void coefficients;
     for (let y = 1; y < grid.height - 1; y++) {
       const row = y * grid.stride * 4;
       memory.run.addWindows(
@@ -78,29 +79,28 @@ export function solveAlpha(
         grid.stride,
         grid.width,
         unknown + row,
-        at(6) + 25 * row,
+        coefficients + COEFFICIENTS * row,
         options.epsilon,
       );
     }
-    stats.push(memory.run.solveUnknown(
-      at(6),
-      at(1),
-      at(0),
+    memory.run.solveUnknown(
+      coefficients,
+      weight,
+      target,
       unknown,
       alpha,
-      at(2),
+      solver,
       plane,
       grid.stride,
       grid.height,
       spans,
       options.iterations,
       options.tolerance,
-    ));
-    for (let k = 0; k < problem.alpha.length; k++) problem.alpha[k] = Math.min(1, Math.max(0, problem.alpha[k]));
+    );
+    problem.alpha.forEach((value, at) => problem.alpha[at] = Math.min(1, Math.max(0, value)));
   }
   return { alpha: planes[0] + cells.grid.plane, unknown: planes[0] };
 }
-export const stats: number[] = [];
 
 /** For each row the first unknown cell, down to a multiple of 4, and the end. */
 function findSpans({ width, height, stride }: CellGrid, unknown: Float32Array, spans: Int32Array): void {

@@ -24,8 +24,9 @@ export function trimapOf(
 ): Uint8Array<ArrayBuffer> {
   const subject = alpha.map((value) => value > foreground ? 1 : 0);
   const rest = alpha.map((value) => value < background ? 1 : 0);
-  const erode = erosion === 0 ? erodeByCross : (flags: Uint8Array, w: number, h: number, border: 0 | 1) =>
-    erodeBySquare(flags, w, h, border, erosion);
+  const erode = erosion === 0
+    ? erodeByCross
+    : (flags: Uint8Array, w: number, h: number, border: 0 | 1) => erodeBySquare(flags, w, h, border, erosion);
   const subjectCore = erode(subject, width, height, 0);
   const restCore = erode(rest, width, height, 1);
   return new Uint8Array(alpha.length).map((_, i) =>

@@ -5,18 +5,18 @@ import { type CellGrid, type Cells, planeView, reservePlanes } from "./cells.ts"
 /** Added to the variance of colours (0–1) in the 3×3 cells of a model. */
 const EPSILON = 1e-5;
 
-/** The place of each pixel between two cells: the left one, and how far it is to the right one. */
-export function columnsBetween(pixels: number, cells: number): ArrayBuffer {
+/** The table of the kernels for pixels between two cells: the left cell (i32), and the share of the right one (f32). */
+export function columnsBetween(pixels: number, cells: number): Int32Array {
   const table = new DataView(new ArrayBuffer(pixels * 8));
   for (let x = 0; x < pixels; x++) {
     const { cell, t } = between(x, pixels, cells);
     table.setInt32(x * 8, cell, true);
     table.setFloat32(x * 8 + 4, t, true);
   }
-  return table.buffer;
+  return new Int32Array(table.buffer);
 }
 
-/** The cell before the middle of a pixel, and the share of the next: middles of cells lie at halves. */
+/** The cell before the middle of a pixel, and the share of the next one. Values belong to the middles of cells. */
 export function between(pixel: number, pixels: number, cells: number): { cell: number; t: number } {
   const at = Math.min(cells - 1, Math.max(0, ((pixel + 0.5) * cells) / pixels - 0.5));
   const cell = Math.max(0, Math.min(cells - 2, Math.floor(at)));
@@ -43,7 +43,7 @@ export function upsampleAlpha(
   const models = reservePlanes(memory, grid, 4);
   const means = memory.reserve(grid.height * stride * 16 + 16);
   const near = memory.reserve(grid.height * stride * 4 + 16);
-  const columns = memory.place(new Int32Array(columnsBetween(width, grid.width)));
+  const columns = memory.place(columnsBetween(width, grid.width));
   const row = memory.reserve(width * 4);
   const alphas = memory.reserve(width);
   const modelRow = memory.reserve(stride * 16 + 16);
