@@ -1,0 +1,130 @@
+import { Jimp } from "jimp";
+import { Buffer } from "node:buffer";
+import { PNG } from "pngjs";
+import { decode } from "../src/image/decode.ts";
+import type { Rgb } from "../tests/support/images.ts";
+import { TestServer } from "../tests/support/server.ts";
+import type { Bench } from "./bench.ts";
+import { drawScenes, over, type Scene } from "./quality/scenes.ts";
+import { type Score, score } from "./quality/scores.ts";
+
+const DOCS = new URL("../docs/quality/", import.meta.url);
+
+/** The ways to make a cutout that are compared. */
+const WAYS = {
+  none: "/cutouts?format=png",
+  refine: "/cutouts?format=png&matting=refine",
+  hair: "/cutouts?format=png&matting=hair",
+  "a=true": "/api/remove?a=true",
+} as const;
+
+type Way = keyof typeof WAYS;
+
+/** The parts of scenes that docs/quality/ shows at 200 %, each on a colour that the scene lacks. */
+const STRIPS: readonly { scene: string; file: string; left: number; top: number; colour: Rgb }[] = [
+  { scene: "lemur", file: "fur", left: 210, top: 90, colour: [255, 0, 200] },
+  { scene: "fair curls before a wall", file: "curls", left: 255, top: 40, colour: [0, 200, 60] },
+  { scene: "furry ball with whiskers", file: "whiskers", left: 430, top: 150, colour: [0, 90, 255] },
+  { scene: "plant in a room", file: "leaves", left: 130, top: 150, colour: [255, 0, 200] },
+  { scene: "cup among leaves", file: "cup", left: 460, top: 120, colour: [255, 0, 200] },
+  { scene: "glass on grained wood", file: "glass", left: 220, top: 70, colour: [255, 0, 200] },
+];
+const STRIP = { width: 150, height: 130, zoom: 2, gap: 6 };
+
+export const quality: Bench = {
+  name: "quality",
+  summary: "how close cutouts come to a known alpha: none, refine, hair, and rembg's alpha matting",
+  duration: "3 min",
+  options: [{ name: "write-pictures", summary: "write docs/quality/NAME.jpg as well", fallback: false }],
+
+  async run(values, tell) {
+    await using server = await TestServer.start({}, { checked: false });
+    const results: { scene: Scene; scores: Record<Way, Score> }[] = [];
+    for (const scene of await drawScenes()) {
+      tell(scene.name);
+      const cutouts = {} as Record<Way, Uint8Array>;
+      for (const way of Object.keys(WAYS) as Way[]) cutouts[way] = await cutout(server, scene, way);
+      const scores = Object.fromEntries(Object.entries(cutouts).map(([way, pixels]) => [way, score(scene, pixels)]));
+      results.push({ scene, scores: scores as Record<Way, Score> });
+      const strip = STRIPS.find((strip) => strip.scene === scene.name);
+      if (values.flag("write-pictures") && strip) await writeStrip(strip, scene, cutouts);
+    }
+    const tables = (["mse", "mae", "gradient", "composite"] as const).map((measure) => ({
+      caption: CAPTIONS[measure],
+      rows: [
+        ...results.map(({ scene, scores }) => ({
+          scene: scene.name,
+          "held out": scene.heldOut ? "yes" : "",
+          ...mapWays((way) => scores[way][measure].toFixed(measure === "mae" ? 0 : 1)),
+        })),
+        ...[false, true].map((heldOut) => ({
+          scene: heldOut ? "mean ratio, held out" : "mean ratio, others",
+          "held out": heldOut ? "yes" : "",
+          ...mapWays((way) =>
+            meanRatio(
+              results.filter(({ scene }) => scene.heldOut === heldOut).map(({ scores }) => scores),
+              way,
+              measure,
+            )
+          ),
+        })),
+      ],
+    }));
+    return tables;
+  },
+};
+
+const CAPTIONS = {
+  mse: "Mean squared error of alpha, in ten-thousandths. Ratios are geometric means, to `none`.",
+  mae: "Mean absolute error of alpha, in ten-thousandths.",
+  gradient: "Error of alpha's gradient (Rhemann et al., 2009), in thousands.",
+  composite: "Mean absolute error of translucent pixels on magenta, green, blue and white, of 255.",
+};
+
+function mapWays(value: (way: Way) => string): Record<string, string> {
+  return Object.fromEntries((Object.keys(WAYS) as Way[]).map((way) => [way, value(way)]));
+}
+
+/** Small errors must not rule the mean, so every error has this much more. */
+const FLOOR = { mse: 0.1, mae: 0.5, gradient: 0.1, composite: 0.1 };
+
+function meanRatio(scores: readonly Record<Way, Score>[], way: Way, measure: keyof Score): string {
+  const logs = scores.map((score) =>
+    Math.log((score[way][measure] + FLOOR[measure]) / (score.none[measure] + FLOOR[measure]))
+  );
+  return Math.exp(logs.reduce((sum, log) => sum + log, 0) / logs.length).toFixed(2);
+}
+
+async function cutout(server: TestServer, { image }: Scene, way: Way): Promise<Uint8Array> {
+  const png = new PNG({ width: image.width, height: image.height });
+  png.data = Buffer.from(image.data);
+  const file = new Uint8Array(PNG.sync.write(png));
+  const form = new FormData();
+  form.set("file", new File([file], "scene.png"));
+  const response = await server.fetch(WAYS[way], { method: "POST", body: way === "a=true" ? form : file });
+  if (response.status !== 200) throw new Error(`${way}: ${response.status} ${await response.text()}`);
+  return (await decode(await response.bytes(), { maxPixels: 1e6 })).data;
+}
+
+/** Writes a part of the input, of the cutouts on a colour, and of the truth, side by side. */
+async function writeStrip(
+  { file, left, top, colour }: (typeof STRIPS)[number],
+  { image, foreground, alpha }: Scene,
+  cutouts: Record<Way, Uint8Array>,
+): Promise<void> {
+  const { width, height, zoom, gap } = STRIP;
+  const panels = [
+    image.data,
+    ...Object.values(cutouts).map((pixels) => over(pixels, pixels.filter((_, i) => i % 4 === 3), colour)),
+    over(foreground, alpha, colour),
+  ];
+  const step = width * zoom + gap;
+  const strip = new Jimp({ width: panels.length * step - gap, height: height * zoom, color: 0xffffffff });
+  for (const [i, pixels] of panels.entries()) {
+    const panel = new Jimp({ width: image.width, height: image.height, data: Buffer.from(pixels) });
+    panel.crop({ x: left, y: top, w: width, h: height }).resize({ w: width * zoom, h: height * zoom });
+    strip.composite(panel, i * step, 0);
+  }
+  await Deno.mkdir(DOCS, { recursive: true });
+  await Deno.writeFile(new URL(`${file}.jpg`, DOCS), await strip.getBuffer("image/jpeg", { quality: 85 }));
+}
