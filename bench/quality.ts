@@ -1,24 +1,13 @@
 import { Jimp } from "jimp";
 import { Buffer } from "node:buffer";
-import { PNG } from "pngjs";
-import { decode } from "../src/image/decode.ts";
 import type { Rgb } from "../tests/support/images.ts";
 import { TestServer } from "../tests/support/server.ts";
 import type { Bench } from "./bench.ts";
 import { drawScenes, over, type Scene } from "./quality/scenes.ts";
 import { type Score, score } from "./quality/scores.ts";
+import { cutout, type Way, WAYS } from "./quality/ways.ts";
 
 const DOCS = new URL("../docs/quality/", import.meta.url);
-
-/** The ways to make a cutout that are compared. */
-const WAYS = {
-  none: "/cutouts?format=png",
-  refine: "/cutouts?format=png&matting=refine",
-  hair: "/cutouts?format=png&matting=hair",
-  "a=true": "/api/remove?a=true",
-} as const;
-
-type Way = keyof typeof WAYS;
 
 /** The parts of scenes that docs/quality/ shows at 200 %, each on a colour that the scene lacks. */
 const STRIPS: readonly { scene: string; file: string; left: number; top: number; colour: Rgb }[] = [
@@ -93,17 +82,6 @@ function meanRatio(scores: readonly Record<Way, Score>[], way: Way, measure: key
     Math.log((score[way][measure] + FLOOR[measure]) / (score.none[measure] + FLOOR[measure]))
   );
   return Math.exp(logs.reduce((sum, log) => sum + log, 0) / logs.length).toFixed(2);
-}
-
-async function cutout(server: TestServer, { image }: Scene, way: Way): Promise<Uint8Array> {
-  const png = new PNG({ width: image.width, height: image.height });
-  png.data = Buffer.from(image.data);
-  const file = new Uint8Array(PNG.sync.write(png));
-  const form = new FormData();
-  form.set("file", new File([file], "scene.png"));
-  const response = await server.fetch(WAYS[way], { method: "POST", body: way === "a=true" ? form : file });
-  if (response.status !== 200) throw new Error(`${way}: ${response.status} ${await response.text()}`);
-  return (await decode(await response.bytes(), { maxPixels: 1e6 })).data;
 }
 
 /** Writes a part of the input, of the cutouts on a colour, and of the truth, side by side. */

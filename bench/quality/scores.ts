@@ -20,12 +20,6 @@ const NEW_BACKGROUNDS = [[255, 0, 255], [0, 255, 0], [0, 80, 255], [255, 255, 25
 export function score(scene: Scene, cutout: Uint8Array): Score {
   const { alpha: truth, foreground, image: { width, height } } = scene;
   const alpha = cutout.filter((_, i) => i % 4 === 3);
-  let [absolute, squared] = [0, 0];
-  for (let i = 0; i < alpha.length; i++) {
-    const difference = (alpha[i] - truth[i]) / 255;
-    absolute += Math.abs(difference);
-    squared += difference * difference;
-  }
   const [a, b] = [alpha, truth].map((channel) => gradient(channel, width, height));
   const translucent = alpha.map((value, i) => isBetween(value) || isBetween(truth[i]) ? 1 : 0);
   let [error, count] = [0, 0];
@@ -38,11 +32,21 @@ export function score(scene: Scene, cutout: Uint8Array): Score {
     }
   }
   return {
-    mse: (squared / alpha.length) * 1e4,
-    mae: (absolute / alpha.length) * 1e4,
+    ...alphaErrors(alpha, truth),
     gradient: a.reduce((sum, value, i) => sum + (value - b[i]) ** 2, 0) / 1e3,
     composite: count === 0 ? 0 : error / count,
   };
+}
+
+/** How far alpha is from the truth, both 0–255. */
+export function alphaErrors(alpha: Uint8Array, truth: Uint8Array): Pick<Score, "mse" | "mae"> {
+  let [absolute, squared] = [0, 0];
+  for (let i = 0; i < alpha.length; i++) {
+    const difference = (alpha[i] - truth[i]) / 255;
+    absolute += Math.abs(difference);
+    squared += difference * difference;
+  }
+  return { mse: (squared / alpha.length) * 1e4, mae: (absolute / alpha.length) * 1e4 };
 }
 
 const isBetween = (value: number) => value > 0 && value < 255;
@@ -50,10 +54,14 @@ const isBetween = (value: number) => value > 0 && value < 255;
 /** The magnitude of the gradient of a smoothed alpha, 0–1. */
 function gradient(alpha: Uint8Array, width: number, height: number): Float64Array {
   const smooth = blurred(alpha, width, height, SIGMA);
-  const at = (x: number, y: number) =>
-    smooth[Math.min(height - 1, Math.max(0, y)) * width + Math.min(width - 1, Math.max(0, x))] / 255;
-  return Float64Array.from(smooth, (_, i) => {
-    const [x, y] = [i % width, Math.floor(i / width)];
-    return Math.hypot(at(x + 1, y) - at(x - 1, y), at(x, y + 1) - at(x, y - 1)) / 2;
-  });
+  const magnitudes = new Float64Array(smooth.length);
+  for (let y = 0, i = 0; y < height; y++) {
+    const [above, below] = [y > 0 ? width : 0, y < height - 1 ? width : 0];
+    for (let x = 0; x < width; x++, i++) {
+      const [left, right] = [x > 0 ? 1 : 0, x < width - 1 ? 1 : 0];
+      const [dx, dy] = [smooth[i + right] - smooth[i - left], smooth[i + below] - smooth[i - above]];
+      magnitudes[i] = Math.sqrt(dx * dx + dy * dy) / 510;
+    }
+  }
+  return magnitudes;
 }
