@@ -3,6 +3,7 @@ import { Buffer } from "node:buffer";
 import type { Rgb } from "../tests/support/images.ts";
 import { TestServer } from "../tests/support/server.ts";
 import type { Bench } from "./bench.ts";
+import { measureCosts } from "./quality/costs.ts";
 import { drawScenes, over, type Scene } from "./quality/scenes.ts";
 import { type Score, score } from "./quality/scores.ts";
 import { cutout, type Way, WAYS } from "./quality/ways.ts";
@@ -27,17 +28,7 @@ export const quality: Bench = {
   options: [{ name: "write-pictures", summary: "write docs/quality/NAME.jpg as well", fallback: false }],
 
   async run(values, tell) {
-    await using server = await TestServer.start({}, { checked: false });
-    const results: { scene: Scene; scores: Record<Way, Score> }[] = [];
-    for (const scene of await drawScenes()) {
-      tell(scene.name);
-      const cutouts = {} as Record<Way, Uint8Array>;
-      for (const way of Object.keys(WAYS) as Way[]) cutouts[way] = await cutout(server, scene, way);
-      const scores = Object.fromEntries(Object.entries(cutouts).map(([way, pixels]) => [way, score(scene, pixels)]));
-      results.push({ scene, scores: scores as Record<Way, Score> });
-      const strip = STRIPS.find((strip) => strip.scene === scene.name);
-      if (values.flag("write-pictures") && strip) await writeStrip(strip, scene, cutouts);
-    }
+    const results = await scoreScenes(tell, values.flag("write-pictures"));
     const tables = (["mse", "mae", "gradient", "composite"] as const).map((measure) => ({
       caption: CAPTIONS[measure],
       rows: [
@@ -59,9 +50,35 @@ export const quality: Bench = {
         })),
       ],
     }));
-    return tables;
+    tell("costs");
+    const costs = {
+      caption: "Costs of a render from a cached mask, decoding and encoding included: medians of 7.",
+      rows: await measureCosts(),
+    };
+    return [...tables, costs];
   },
 };
+
+interface Result {
+  readonly scene: Scene;
+  readonly scores: Record<Way, Score>;
+}
+
+/** Cuts out every scene in every way, on one server. */
+async function scoreScenes(tell: (progress: string) => void, writePictures: boolean): Promise<Result[]> {
+  await using server = await TestServer.start({}, { checked: false });
+  const results: Result[] = [];
+  for (const scene of await drawScenes()) {
+    tell(scene.name);
+    const cutouts = {} as Record<Way, Uint8Array>;
+    for (const way of Object.keys(WAYS) as Way[]) cutouts[way] = await cutout(server, scene, way);
+    const scores = Object.fromEntries(Object.entries(cutouts).map(([way, pixels]) => [way, score(scene, pixels)]));
+    results.push({ scene, scores: scores as Record<Way, Score> });
+    const strip = STRIPS.find((strip) => strip.scene === scene.name);
+    if (writePictures && strip) await writeStrip(strip, scene, cutouts);
+  }
+  return results;
+}
 
 const CAPTIONS = {
   mse: "Mean squared error of alpha, in ten-thousandths. Ratios are geometric means, to `none`.",

@@ -4,11 +4,12 @@
  * zeros lie before and after each; of a row's `stride` values, at least the last 4 are zeros, which serve as the neighbours
  * beyond both ends. Four windows or pixels at a time.
  */
+
 /** A pixel has 25 coefficients: its neighbours in 5×5, itself the 13th. */
 const COEFFICIENTS: usize = 25;
 
-/** 9 vectors of 3 components, each for four windows. */
-const whitened = memory.data(9 * 3 * 16, 16);
+/** The rows of D, then of Q (see `orthogonalise`): 9 of 3 components, each for four windows. */
+const orthogonal = memory.data(9 * 3 * 16, 16);
 
 /**
  * Adds the windows around the pixels 1 to width − 2 of a row to the coefficients of all pixels in them. `colours`: the row
@@ -37,7 +38,7 @@ export function addWindows(
       red = f32x4.add(red, r);
       green = f32x4.add(green, g);
       blue = f32x4.add(blue, b);
-      setWhitened(i, r, g, b);
+      setColours(i, r, g, b);
     }
     centre(f32x4.mul(red, ninth), f32x4.mul(green, ninth), f32x4.mul(blue, ninth));
     orthogonalise(f32x4.splat(sqrt<f32>(9 * epsilon)));
@@ -53,7 +54,7 @@ function centre(red: v128, green: v128, blue: v128): void {
   const ninth = f32x4.splat(1.0 / 9.0);
   for (let pass = 0; pass < 2; pass++) {
     let restRed = f32x4.splat(0), restGreen = restRed, restBlue = restRed;
-    for (let at = whitened, end = whitened + 9 * 48; at < end; at += 48) {
+    for (let at = orthogonal, end = orthogonal + 9 * 48; at < end; at += 48) {
       const r = f32x4.sub(v128.load(at), red);
       const g = f32x4.sub(v128.load(at, 16), green);
       const b = f32x4.sub(v128.load(at, 32), blue);
@@ -108,7 +109,7 @@ function orthogonalise(root: v128): void {
 @inline
 function product(a: usize, b: usize): v128 {
   let sum = f32x4.splat(0);
-  for (let at = whitened, end = whitened + 9 * 48; at < end; at += 48) {
+  for (let at = orthogonal, end = orthogonal + 9 * 48; at < end; at += 48) {
     sum = f32x4.add(sum, f32x4.mul(v128.load(at + a), v128.load(at + b)));
   }
   return sum;
@@ -117,7 +118,7 @@ function product(a: usize, b: usize): v128 {
 // @ts-ignore: decorator
 @inline
 function subtractColumn(a: usize, from: usize, factor: v128): void {
-  for (let at = whitened, end = whitened + 9 * 48; at < end; at += 48) {
+  for (let at = orthogonal, end = orthogonal + 9 * 48; at < end; at += 48) {
     v128.store(at + from, f32x4.sub(v128.load(at + from), f32x4.mul(factor, v128.load(at + a))));
   }
 }
@@ -126,24 +127,24 @@ function subtractColumn(a: usize, from: usize, factor: v128): void {
 // @ts-ignore: decorator
 @inline
 function scaleColumn(column: usize, factor: v128): v128 {
-  for (let at = whitened, end = whitened + 9 * 48; at < end; at += 48) {
+  for (let at = orthogonal, end = orthogonal + 9 * 48; at < end; at += 48) {
     v128.store(at + column, f32x4.mul(v128.load(at + column), factor));
   }
   return factor;
 }
 
-/** Adds δᵢⱼ − 1/9 − vᵢ·vⱼ to the coefficients of both pixels of each pair in four windows. */
+/** Adds δᵢⱼ − 1/9 − qᵢ·qⱼ to the coefficients of both pixels of each pair in four windows. */
 // @ts-ignore: decorator
 @inline
 function addPairs(coefficients: usize, row: usize, inside: v128): void {
   const distinct = f32x4.splat(-1.0 / 9.0), same = f32x4.splat(8.0 / 9.0);
   for (let i = 0; i < 9; i++) {
-    const first = whitened + i * 48;
+    const first = orthogonal + i * 48;
     const r = v128.load(first), g = v128.load(first, 16), b = v128.load(first, 32);
     const rowI = i / 3 - 1, columnI = i % 3 - 1;
     const pixelI = coefficients + <usize> (rowI * <i32> (COEFFICIENTS * row)) + <usize> (columnI << 2);
     for (let j = i; j < 9; j++) {
-      const second = whitened + j * 48;
+      const second = orthogonal + j * 48;
       const product = f32x4.add(
         f32x4.add(f32x4.mul(r, v128.load(second)), f32x4.mul(g, v128.load(second, 16))),
         f32x4.mul(b, v128.load(second, 32)),
@@ -163,8 +164,8 @@ function addPairs(coefficients: usize, row: usize, inside: v128): void {
 
 // @ts-ignore: decorator
 @inline
-function setWhitened(i: i32, r: v128, g: v128, b: v128): void {
-  const at = whitened + i * 48;
+function setColours(i: i32, r: v128, g: v128, b: v128): void {
+  const at = orthogonal + i * 48;
   v128.store(at, r);
   v128.store(at, g, 16);
   v128.store(at, b, 32);
