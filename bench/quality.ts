@@ -35,7 +35,7 @@ export const quality: Bench = {
         ...results.map(({ scene, scores }) => ({
           scene: scene.name,
           "held out": scene.heldOut ? "yes" : "",
-          ...mapWays((way) => scores[way][measure].toFixed(measure === "mae" ? 0 : 1)),
+          ...mapWays((way) => scores[way][measure].toFixed(DIGITS[measure])),
         })),
         ...[false, true].map((heldOut) => ({
           scene: heldOut ? "mean ratio, held out" : "mean ratio, others",
@@ -84,15 +84,17 @@ const CAPTIONS = {
   mse: "Mean squared error of alpha, in ten-thousandths. Ratios are geometric means, to `none`.",
   mae: "Mean absolute error of alpha, in ten-thousandths.",
   gradient: "Error of alpha's gradient (Rhemann et al., 2009), in thousands.",
-  composite: "Mean absolute error of translucent pixels on magenta, green, blue and white, of 255.",
+  composite: "Mean absolute error of colours on magenta, green, blue and white, of 255.",
 };
 
 function mapWays(value: (way: Way) => string): Record<string, string> {
   return Object.fromEntries((Object.keys(WAYS) as Way[]).map((way) => [way, value(way)]));
 }
 
+const DIGITS = { mse: 1, mae: 0, gradient: 3, composite: 2 };
+
 /** Small errors must not rule the mean, so every error has this much more. */
-const FLOOR = { mse: 0.1, mae: 0.5, gradient: 0.1, composite: 0.1 };
+const FLOOR = { mse: 0.1, mae: 0.5, gradient: 0.002, composite: 0.02 };
 
 function meanRatio(scores: readonly Record<Way, Score>[], way: Way, measure: keyof Score): string {
   const logs = scores.map((score) =>

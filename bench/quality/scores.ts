@@ -9,7 +9,7 @@ export interface Score {
   readonly mae: number;
   /** Sum of squared errors of alpha's gradient, in thousands (Rhemann et al., CVPR 2009: σ 1.4). */
   readonly gradient: number;
-  /** Mean absolute error (of 255) of the translucent pixels on four colours. */
+  /** Mean absolute error (of 255) of the colours on four backgrounds. */
   readonly composite: number;
 }
 
@@ -21,20 +21,15 @@ export function score(scene: Scene, cutout: Uint8Array): Score {
   const { alpha: truth, foreground, image: { width, height } } = scene;
   const alpha = cutout.filter((_, i) => i % 4 === 3);
   const [a, b] = [alpha, truth].map((channel) => gradient(channel, width, height));
-  const translucent = alpha.map((value, i) => isBetween(value) || isBetween(truth[i]) ? 1 : 0);
-  let [error, count] = [0, 0];
+  let error = 0;
   for (const colour of NEW_BACKGROUNDS) {
     const [made, real] = [over(cutout, alpha, colour), over(foreground, truth, colour)];
-    for (let i = 0; i < alpha.length; i++) {
-      if (translucent[i] === 0) continue;
-      for (let c = i * 4; c < i * 4 + 3; c++) error += Math.abs(made[c] - real[c]);
-      count += 3;
-    }
+    for (let i = 0; i < made.length; i++) error += Math.abs(made[i] - real[i]);
   }
   return {
     ...alphaErrors(alpha, truth),
     gradient: a.reduce((sum, value, i) => sum + (value - b[i]) ** 2, 0) / 1e3,
-    composite: count === 0 ? 0 : error / count,
+    composite: error / (alpha.length * 3 * NEW_BACKGROUNDS.length),
   };
 }
 
@@ -48,8 +43,6 @@ export function alphaErrors(alpha: Uint8Array, truth: Uint8Array): Pick<Score, "
   }
   return { mse: (squared / alpha.length) * 1e4, mae: (absolute / alpha.length) * 1e4 };
 }
-
-const isBetween = (value: number) => value > 0 && value < 255;
 
 /** The magnitude of the gradient of a smoothed alpha, 0–1. */
 function gradient(alpha: Uint8Array, width: number, height: number): Float64Array {
