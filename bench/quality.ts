@@ -34,12 +34,12 @@ export const quality: Bench = {
       rows: [
         ...results.map(({ scene, scores }) => ({
           scene: scene.name,
-          "held out": scene.heldOut ? "yes" : "",
+          "held out": scene.heldOut ? "yes" : "no",
           ...mapWays((way) => scores[way][measure].toFixed(DIGITS[measure])),
         })),
         ...[false, true].map((heldOut) => ({
           scene: heldOut ? "mean ratio, held out" : "mean ratio, others",
-          "held out": heldOut ? "yes" : "",
+          "held out": heldOut ? "yes" : "no",
           ...mapWays((way) =>
             meanRatio(
               results.filter(({ scene }) => scene.heldOut === heldOut).map(({ scores }) => scores),
