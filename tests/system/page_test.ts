@@ -413,7 +413,7 @@ Deno.test("page › images are cut out in a browser", async (t) => {
         await held.promise;
         await route.continue();
       });
-      await view.getByLabel("Refine the edges").check();
+      await view.getByLabel("Edges").selectOption("refine");
       await view.getByText("Checking the cache").waitFor();
       await check("busy");
       held.resolve();
