@@ -15,6 +15,7 @@ import { misses } from "./misses.ts";
 import { models } from "./models.ts";
 import { peer } from "./peer.ts";
 import { pool } from "./pool.ts";
+import { quality } from "./quality.ts";
 import { soak } from "./soak.ts";
 import { start } from "./start.ts";
 import { stores } from "./stores.ts";
@@ -30,6 +31,7 @@ const BENCHES: readonly Bench[] = [
   pool,
   backpressure,
   fidelity,
+  quality,
   models,
   peer,
 ];

@@ -1,5 +1,18 @@
 export { clearHiddenRow, cutOutRow, firstVisible, lastVisible, putOnGray } from "./compose";
 export { convertColours, interpolateColours } from "./colour";
+export {
+  addToCells,
+  addWindows,
+  applyModels,
+  averageModels,
+  enlarge,
+  fitModels,
+  mixRows,
+  recolour,
+  separateColours,
+  solveUnknown,
+  sumWindows,
+} from "./matting/index";
 export { filterRow } from "./png";
 export { interleaveRows, reduceRow, resampleAcross, resampleDown, resampleFourAcross } from "./resample";
 export { maxColour, maxOf, minOf, planesOfRow, stretch } from "./tensor";

@@ -21,6 +21,7 @@ Sends every image in a folder to a Cutcache server and writes each cutout as a P
   --host H              the server's host (127.0.0.1)
   --port P              the server's port (8000)
   --token T             one of the server's API_TOKENS, if it requires one
+  --matting M           how the alpha of edges is found: none, refine or hair (none)
   --concurrency N       how many images are sent at the same time (4)
   --timeout SECONDS     how long one attempt may take (60)
   --retries N           how often a 503 or 429 is retried (4)
@@ -133,6 +134,7 @@ const Flags = z.object({
   token: z.string().regex(/^\S+$/, "must be a token, without spaces").optional(),
   in_images_dir: z.string("is required").min(1, "is required"),
   out_images_dir: z.string("is required").min(1, "is required"),
+  matting: z.enum(["none", "refine", "hair"], "must be none, refine or hair").optional(),
   concurrency: wholeNumber(1, 1_000).default(4),
   timeout: wholeNumber(1, 86_400).default(60),
   retries: wholeNumber(0, 1_000).default(4),
@@ -160,6 +162,7 @@ function parseOptions(args: string[]): RequestOptions | undefined {
   return {
     url: server,
     token: flags.token,
+    matting: flags.matting,
     tryDigest: true,
     inDir: flags.in_images_dir,
     outDir: flags.out_images_dir,

@@ -32,6 +32,71 @@ interface Kernels {
   stretch(from: number, to: number, count: number, low: number, range: number): void;
   convertColours(pixels: number, count: number, lights: number, encoded: number, maxStep: number): void;
   interpolateColours(pixels: number, count: number, nodes: number, side: number, cells: number): void;
+  addToCells(pixels: number, alphas: number, width: number, columns: number, sums: number): void;
+  sumWindows(
+    from: number,
+    to: number,
+    width: number,
+    height: number,
+    across: number,
+    down: number,
+    scratch: number,
+  ): void;
+  addWindows(
+    colours: number,
+    plane: number,
+    stride: number,
+    width: number,
+    unknown: number,
+    coefficients: number,
+    epsilon: number,
+  ): void;
+  solveUnknown(
+    coefficients: number,
+    weights: number,
+    targets: number,
+    unknown: number,
+    x: number,
+    scratch: number,
+    plane: number,
+    stride: number,
+    height: number,
+    spans: number,
+    iterations: number,
+    tolerance: number,
+  ): number;
+  fitModels(
+    colours: number,
+    alpha: number,
+    to: number,
+    plane: number,
+    stride: number,
+    width: number,
+    rows: number,
+    epsilon: number,
+  ): void;
+  averageModels(models: number, to: number, plane: number, stride: number, width: number, rows: number): void;
+  mixRows(a: number, b: number, to: number, count: number, t: number): void;
+  applyModels(
+    pixels: number,
+    alphas: number,
+    width: number,
+    models: number,
+    near: number,
+    columns: number,
+    low: number,
+  ): void;
+  enlarge(from: number, width: number, height: number, to: number, toWidth: number, toHeight: number): void;
+  separateColours(image: number, foreground: number, background: number, width: number, height: number): void;
+  recolour(
+    pixels: number,
+    alphas: number,
+    width: number,
+    foreground: number,
+    background: number,
+    columns: number,
+    smoothness: number,
+  ): void;
   filterRow(row: number, above: number, to: number, length: number, bytesPerPixel: number): void;
 }
 

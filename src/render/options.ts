@@ -1,5 +1,6 @@
 import { converter, parse } from "culori";
 import { z } from "zod";
+import type { TrimapOptions } from "./matting/trimap.ts";
 
 const toRgb = converter("rgb");
 
@@ -131,6 +132,8 @@ const flagWords = {
 };
 const flag = z.union([z.boolean(), z.stringbool(flagWords).meta({ enum: [...flagWords.truthy, ...flagWords.falsy] })]);
 
+const DEFAULT_SHADOW_OPACITY = 50;
+
 /** How to render an image with its mask. Every route parses its own parameters into this. */
 export const renderOptionsSchema = z.strictObject({
   format: z.enum(["png", "webp", "jpeg", "zip", "auto"]).default("png").describe(
@@ -186,8 +189,15 @@ export const renderOptionsSchema = z.strictObject({
   solid: flag.default(false).describe(
     "Whether only the subject's edge may be translucent; translucent areas inside it become opaque.",
   ),
-  refine: flag.default(false)
-    .describe("Moves the mask's edge to the edge in the image, and removes the old background's colour from it."),
+  matting: z.enum(["none", "refine", "hair"]).default("none").describe(
+    "How to find the alpha of edges. `refine` moves the mask's edge to the edge in the image. `hair` finds hair, fur, leaves " +
+      "and other fine detail. Both remove the old background's colour.",
+  ),
+  refine: flag.default(false).describe("The same as `matting=refine`, for a `matting` of `none`."),
+  shadow: flag.default(false).describe(
+    "Whether there is a soft shadow under the subject, within the result's borders.",
+  ),
+  shadow_opacity: number(0, 100).default(DEFAULT_SHADOW_OPACITY).describe("How dark the shadow is, in percent."),
 }).transform((given) => {
   const channels = given.format === "zip" ? "rgba" : given.channels;
   const alphaOnly = channels === "alpha";
@@ -204,6 +214,11 @@ export const renderOptionsSchema = z.strictObject({
     upscale: given.size !== undefined && given.upscale,
     margin: given.crop ? given.margin : undefined,
     position: effectivePosition(given),
+    // Results of `refine` are stored under this name.
+    matting: given.matting === "hair" ? given.matting : undefined,
+    refine: given.matting === "refine" || (given.matting === "none" && given.refine),
+    shadow: !alphaOnly && given.shadow,
+    shadow_opacity: !alphaOnly && given.shadow ? given.shadow_opacity : DEFAULT_SHADOW_OPACITY,
   };
 });
 
@@ -216,7 +231,12 @@ function effectivePosition(
   return position ?? { x: 0.5, y: 0.5 };
 }
 
-export type RenderOptions = z.output<typeof renderOptionsSchema>;
+/** What rembg's API alone can ask for: alpha matting if there is a `trimap`, else decontamination. */
+export interface RembgMatting {
+  readonly trimap?: TrimapOptions;
+}
+
+export type RenderOptions = z.output<typeof renderOptionsSchema> & { readonly rembg?: RembgMatting };
 
 export const defaultRenderOptions: RenderOptions = renderOptionsSchema.parse({});
 

@@ -9,26 +9,27 @@ import { clearHidden } from "./clear_hidden.ts";
 import { crop } from "./crop.ts";
 import { cutOut } from "./cut_out.ts";
 import { feather } from "./feather.ts";
+import { matting, rembgMatting } from "./matting.ts";
 import { place } from "./place.ts";
-import { refine } from "./refine.ts";
 import { resize } from "./resize.ts";
 import { regionOfInterest } from "./roi.ts";
+import { shadow } from "./shadow.ts";
 import { smooth } from "./smooth.ts";
 import { solid } from "./solid.ts";
 import type { RenderContext, Step } from "./step.ts";
 import { threshold } from "./threshold.ts";
 
 /**
- * First phase: steps that change alpha, at the image's size. `refine` comes first, because it would unmix colours wrongly
- * by an alpha that other steps have changed.
+ * First phase: steps that change alpha, at the image's size. `matting` comes first, because it would unmix colours wrongly
+ * by an alpha that other steps have changed; rembg has its own after `smooth`.
  */
-const alphaSteps: readonly Step<Mask>[] = [refine, smooth, threshold, solid, feather, regionOfInterest];
+const alphaSteps: readonly Step<Mask>[] = [matting, smooth, rembgMatting, threshold, solid, feather, regionOfInterest];
 
 /** Second phase: steps that change the pixels of the cutout: its size and the subject's place in it … */
 const layoutSteps: readonly Step<Pixels>[] = [place, crop, resize];
 
 /** … then what is behind the subject. */
-const backgroundSteps: readonly Step<Pixels>[] = [background, clearHidden];
+const backgroundSteps: readonly Step<Pixels>[] = [shadow, background, clearHidden];
 
 /** Pixels, and the subject's place in them. */
 export type Composed = Pixels & Layout;

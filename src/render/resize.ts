@@ -27,9 +27,9 @@ export function resize(cutout: Pixels, { image, options, maxPixels }: RenderCont
  * `size` counts in its pixels, or the result is larger than half of it.
  */
 export function enoughToRender(size: Size, options: RenderOptions): Size | undefined {
-  const { refine, smooth, feather, roi, crop, scale, position } = options;
+  const { refine, matting, rembg, smooth, feather, roi, crop, scale, position } = options;
   const countsPixels = refine || smooth || feather > 0 || crop ||
-    [roi, scale, position].some((value) => value !== undefined);
+    [matting, rembg, roi, scale, position].some((value) => value !== undefined);
   if (options.size === undefined || countsPixels) return undefined;
   const result = fit(size, options.size, options.upscale);
   return result.width * 2 <= size.width && result.height * 2 <= size.height ? result : undefined;

@@ -16,7 +16,8 @@ export function currentOptions() {
   if (format !== "png") Object.assign(query, { format, quality: field("quality").value });
   if (backgroundKind() === "colour") query.background = field("colour").value;
   if (field("crop").checked) Object.assign(query, { crop: "true", margin: `${field("margin").value}%` });
-  if (field("refine").checked) query.refine = "true";
+  if (field("matting").value !== "none") query.matting = field("matting").value;
+  if (field("shadow").checked) query.shadow = "true";
   const background = backgroundKind() === "image" ? field("background-image").files[0] : undefined;
   const file = background && [background.name, background.size, background.lastModified];
   return { query: new URLSearchParams(query), background, key: JSON.stringify([query, file]) };

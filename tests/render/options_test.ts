@@ -56,6 +56,9 @@ Deno.test("render options › options with different results have different cano
     { threshold: 128 },
     { feather: 1.5 },
     { refine: true },
+    { matting: "hair" },
+    { shadow: true },
+    { shadow: true, shadow_opacity: 70 },
   ].map(canonical);
   assert.equal(new Set(forms).size, forms.length);
 });
@@ -79,6 +82,8 @@ Deno.test("render options › an invalid value is named, with an example of a va
     ["crop", "perhaps", /./],
     ["threshold", 0, />=1/],
     ["feather", -1, />=0/],
+    ["matting", "fur", /hair/],
+    ["shadow_opacity", 101, /<=100/],
     ["refin", true, /[Uu]nrecognized/],
   ];
   for (const [name, value, message] of wrong) {
@@ -86,4 +91,18 @@ Deno.test("render options › an invalid value is named, with an example of a va
     assert.ok(error, `${name}=${value} was accepted`);
     assert.match(error.issues[0].message, message);
   }
+});
+
+Deno.test("render options › refine and matting=refine are one option, under the key of the older", () => {
+  assert.equal(canonical({ refine: true }), '[["refine",true]]');
+  assert.equal(canonical({ matting: "refine" }), '[["refine",true]]');
+  assert.equal(canonical({ matting: "none", refine: true }), '[["refine",true]]');
+  assert.equal(canonical({ matting: "hair", refine: true }), '[["matting","hair"]]');
+  assert.equal(canonical({ matting: "none" }), "[]");
+});
+
+Deno.test("render options › what a shadow has no effect on does not change the key", () => {
+  assert.equal(canonical({ shadow_opacity: 80 }), "[]");
+  assert.equal(canonical({ shadow: true, shadow_opacity: 50 }), canonical({ shadow: true }));
+  assert.equal(canonical({ shadow: true, channels: "alpha" }), canonical({ channels: "alpha" }));
 });

@@ -162,6 +162,13 @@ Deno.test("page › images are cut out in a browser", async (t) => {
     assert.ok((await alphaOf(page)).width < cropped.width);
     await rendered(page, () => page.getByLabel("Crop to the subject").uncheck());
 
+    await rendered(page, () => page.getByLabel("Edges").selectOption("hair"));
+    assert.notDeepEqual(await alphaOf(page), cutout);
+    await rendered(page, () => page.getByLabel("Shadow").check());
+    await rendered(page, () => page.getByLabel("Edges").selectOption("none"));
+    await rendered(page, () => page.getByLabel("Shadow").uncheck());
+    assert.deepEqual(await alphaOf(page), cutout);
+
     for (const format of ["webp", "jpeg", "png"]) {
       await rendered(page, () => page.getByLabel("Format").selectOption(format));
       const download = page.waitForEvent("download");
@@ -406,7 +413,7 @@ Deno.test("page › images are cut out in a browser", async (t) => {
         await held.promise;
         await route.continue();
       });
-      await view.getByLabel("Refine the edges").check();
+      await view.getByLabel("Edges").selectOption("refine");
       await view.getByText("Checking the cache").waitFor();
       await check("busy");
       held.resolve();

@@ -40,6 +40,23 @@ Deno.test("rembg › the parameters have the same effect as in rembg", async (t)
     const [red, green, blue, alpha] = (await pixels(await post(server, { bgc: "0,255,0,128" }))).data;
     assert.ok(alpha >= 128 && alpha < 145 && green > red && green > blue);
   });
+  await t.step("a, af, ab, ae: alpha matting, which the mask alone does not get", async () => {
+    const matted = await pixels(await post(server, { a: "true" }));
+    assert.notDeepEqual(matted.data, plain.data);
+    const wider = await pixels(await post(server, { a: "true", af: "200", ab: "30", ae: "0" }));
+    assert.notDeepEqual(wider.data, matted.data);
+    const [mask, same] = [await post(server, { om: "true" }), await post(server, { om: "true", a: "true" })];
+    assert.deepEqual(await same.bytes(), await mask.bytes());
+  });
+  await t.step("dc: other colours at the edges, the same alpha", async () => {
+    const { data } = await pixels(await post(server, { dc: "true" }));
+    let changed = 0;
+    for (let i = 0; i < data.length; i += 4) {
+      assert.equal(data[i + 3], plain.data[i + 3]);
+      if (data[i] !== plain.data[i]) changed++;
+    }
+    assert.ok(changed > 100, `${changed} pixels`);
+  });
   await t.step("model, and parameters without effect unless alpha matting is on", async () => {
     await (await post(server, { model: "u2netp", a: "false", af: "240", ab: "10", ae: "10", extras: "{}" })).bytes();
   });
@@ -49,9 +66,7 @@ Deno.test("rembg › the parameters have the same effect as in rembg", async (t)
 Deno.test("rembg › unsupported parameters are refused by name, in FastAPI's error format", async (t) => {
   await using server = await TestServer.quick();
   const cases: [name: string, value: string][] = [
-    ["a", "true"],
     ["vm", "1"],
-    ["dc", "on"],
     ["extras", '{"sam_prompt": []}'],
     ["bgc", "red"],
     ["bgc", "0,0,256,255"],

@@ -25,6 +25,7 @@ Deno.test("render › another rendering of a known image needs no inference, and
     [{ size: "100x100" }, 100, 67],
     [{ channels: "alpha" }, 640, 427],
     [{ refine: true, feather: 1 }, 640, 427],
+    [{ matting: "hair", shadow: true }, 640, 427],
   ];
   for (const [options, width, height] of renderings) {
     await t.step(JSON.stringify(options), async () => {

@@ -304,6 +304,24 @@ async function waitsMs(fetch: typeof globalThis.fetch, more: Partial<RequestOpti
 
 const busy = (headers: HeadersInit = {}) => () => Promise.resolve(ng(503, "busy", headers));
 
+Deno.test("requestAll › sends matting with an image, and asks for the digest's cutout with it", async () => {
+  const queries: string[] = [];
+  const bodies: unknown[] = [];
+  const fetch = async (url: string | URL | Request, init?: RequestInit) => {
+    const request = new Request(url, init);
+    if (request.method === "GET") {
+      queries.push(new URL(request.url).search);
+      return ng(404, "unknown");
+    }
+    bodies.push((await request.json()).options);
+    return ok("a.jpg");
+  };
+  await waitsMs(fetch, { tryDigest: true, matting: "hair" });
+  await waitsMs(fetch, { tryDigest: true });
+  assert.deepEqual(queries, ["?matting=hair", ""]);
+  assert.deepEqual(bodies, [{ matting: "hair" }, undefined]);
+});
+
 Deno.test("requestAll › without Retry-After, doubles the wait each time", async () => {
   assert.deepEqual((await waitsMs(busy())).waits, [1_000, 2_000, 4_000, 8_000]);
   assert.deepEqual((await waitsMs(busy({ "Retry-After": "soon 1.5" }), { retries: 1 })).waits, [1_000]);

@@ -19,6 +19,8 @@ export interface PredictOptions {
   url: string;
   /** One of the server's `API_TOKENS`. */
   token?: string;
+  /** How the server finds the alpha of edges; by default as the model sees them. */
+  matting?: "none" | "refine" | "hair";
   /** Whether to try an image's digest first, so that no known image is sent. */
   tryDigest: boolean;
   /** How long one attempt may take, including the body of the response. */
@@ -71,9 +73,9 @@ export async function predict(
   const { url, token } = options;
   const headers: Record<string, string> = token === undefined ? {} : { Authorization: `Bearer ${token}` };
   const client = hc<AppType>(url, { fetch: deps.fetch, headers });
-  const known = options.tryDigest && await getByDigest(client, name, image, options.timeoutMs);
+  const known = options.tryDigest && await getByDigest(client, name, image, options);
   if (known) return known;
-  const body = { file_path: name, img_base64: image.toBase64() };
+  const body = { ...fieldsOf(name, options), img_base64: image.toBase64() };
   for (let attempt = 1;; attempt++) {
     try {
       return await post(client, body, options);
@@ -92,16 +94,17 @@ async function getByDigest(
   client: Client,
   name: string,
   image: Uint8Array<ArrayBuffer>,
-  timeoutMs: number,
+  options: PredictOptions,
 ): Promise<Cutout | undefined> {
   const started = performance.now();
   try {
     const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", image)).toHex();
-    const init = { signal: AbortSignal.timeout(timeoutMs) };
-    const response = await client.cutouts[":image"].$get({ param: { image: digest }, query: {}, header: {} }, { init });
+    const init = { signal: AbortSignal.timeout(options.timeoutMs) };
+    const query = options.matting === undefined ? {} : { matting: options.matting };
+    const response = await client.cutouts[":image"].$get({ param: { image: digest }, query, header: {} }, { init });
     const png = new Uint8Array(await response.arrayBuffer());
     if (response.status !== 200 || !isPng(png)) return undefined;
-    const savedBytes = bodyLength(name, image);
+    const savedBytes = bodyLength(name, image, options);
     return { png, cache: cacheOf(response.headers), latencyMs: performance.now() - started, savedBytes };
   } catch {
     // Sending the image will reveal the problem.
@@ -110,9 +113,14 @@ async function getByDigest(
 }
 
 /** The length of the body that {@link predict} would send, in bytes. */
-function bodyLength(name: string, image: Uint8Array): number {
-  const frame = new TextEncoder().encode(JSON.stringify({ file_path: name, img_base64: "" })).length;
+function bodyLength(name: string, image: Uint8Array, options: PredictOptions): number {
+  const frame = new TextEncoder().encode(JSON.stringify({ ...fieldsOf(name, options), img_base64: "" })).length;
   return frame + Math.ceil(image.length / 3) * 4;
+}
+
+/** The fields of a request's body but for the image. */
+function fieldsOf(name: string, { matting }: PredictOptions) {
+  return { file_path: name, ...(matting !== undefined && { options: { matting } }) };
 }
 
 async function post(client: Client, json: PredictBody, { timeoutMs, retries }: PredictOptions): Promise<Cutout> {

@@ -13,14 +13,14 @@ const integer = (maximum?: number) =>
 /** The parameters of rembg's API. */
 export const parametersSchema = z.strictObject({
   model: z.string().optional(),
-  a: flag.describe("Alpha matting; refused."),
-  // Thresholds and erosion of alpha matting, which have no effect without it.
-  af: integer(255).default(240),
-  ab: integer(255).default(10),
-  ae: integer().default(10),
+  a: flag.describe("Alpha matting. `POST /cutouts?matting=hair` gives finer edges."),
+  // They have no effect without alpha matting.
+  af: integer(255).default(240).describe("Foreground threshold of alpha matting."),
+  ab: integer(255).default(10).describe("Background threshold of alpha matting."),
+  ae: integer().default(10).describe("Erosion of alpha matting, in pixels."),
   om: flag.describe("Return the mask only."),
   ppm: flag.describe("Post-process the mask."),
-  dc: flag.describe("Decontaminate the edges; refused."),
+  dc: flag.describe("Decontaminate the edges: remove the old background's colour from them."),
   vm: flag.describe("Refine with ViTMatte; refused."),
   /** `red,green,blue,alpha`, each 0 to 255. */
   bgc: z.string().regex(/^\s*\d{1,3}\s*(,\s*\d{1,3}\s*){2,3}$/, "is not red,green,blue,alpha, each from 0 to 255")
@@ -33,9 +33,7 @@ export type Parameters = z.output<typeof parametersSchema>;
 
 /** Features that are not available, with the nearest alternative. */
 const NOT_SERVED = {
-  a: "alpha matting is not available; POST /cutouts?refine=true gives finer edges",
-  vm: "ViTMatte is not available; POST /cutouts?refine=true gives finer edges",
-  dc: "decontamination is not available by itself; POST /cutouts?refine=true does it, and refines the edges",
+  vm: "ViTMatte is not available; POST /cutouts?matting=hair gives finer edges",
 } as const;
 
 /** An invalid parameter, as FastAPI lists it. */
@@ -82,13 +80,16 @@ export function fileOf(fields: Fields): FormFile {
   throw faultOf("body", "file", "is text, not a file; with curl, write -F file=@photo.jpg", "file_type");
 }
 
-export function renderOptionsOf({ om, ppm, bgc }: Parameters): RenderOptions {
+export function renderOptionsOf({ om, ppm, bgc, a, af, ab, ae, dc }: Parameters): RenderOptions {
   const [red, green, blue, alpha = 255] = bgc?.split(",").map(Number) ?? [];
-  return renderOptionsSchema.parse({
+  const options = renderOptionsSchema.parse({
     ...(om && { channels: "alpha" }),
     ...(ppm && { smooth: true }),
     ...(bgc !== undefined && { background: `rgb(${red} ${green} ${blue} / ${alpha / 255})` }),
   });
+  // As in rembg, the mask alone is never matted.
+  if (om || !(a || dc)) return options;
+  return { ...options, rembg: a ? { trimap: { foreground: af, background: ab, erosion: ae } } : {} };
 }
 
 function missing(place: Place, name: string): ParameterError<Fault> {

@@ -30,10 +30,6 @@ const choice = <const T extends readonly [string, ...string[]]>(values: T) =>
 const file = z.custom<FormFile>((value) => typeof value === "object", "is not a file; send it as multipart/form-data");
 const address = z.url({ protocol: /^https?$/, error: "is not an http(s) URL" });
 
-/** Accepts only the value that turns off a feature that is not available here. */
-const only = <T extends string>(value: T, reason: string) =>
-  z.string().toLowerCase().pipe(z.literal(value, `${reason}; send "${value}" or leave it out`));
-
 /** remove.bg allows at most half of the subject, or 500 pixels. */
 const cropMargin = text.refine((value) => {
   const margin = marginSchema.safeParse(value).data ?? { pixels: 0 };
@@ -58,8 +54,9 @@ export const parametersSchema = z.strictObject({
   scale: text.optional(),
   position: text.optional(),
   channels: text.optional(),
-  add_shadow: only("false", "shadows are not available").optional(),
-  shadow_type: only("none", "shadows are not available").optional(),
+  add_shadow: z.stringbool().optional(),
+  shadow_type: z.string().toLowerCase()
+    .pipe(z.enum(["none", "drop"], 'only drop shadows are available; send "drop", "none" or leave it out')).optional(),
   // It has no effect without a shadow.
   shadow_opacity: z.coerce.number().min(0).max(100).optional(),
   semitransparency: z.stringbool().default(true),
@@ -110,6 +107,8 @@ export function parseParameters(fields: Fields): RemovebgParameters {
     channels: parameters.channels,
     solid: !parameters.semitransparency,
     background: parameters.bg_color,
+    shadow: hasShadow(parameters),
+    shadow_opacity: parameters.shadow_opacity,
   };
   const render = renderOptionsSchema.safeParse(given);
   if (!render.success) throw parameterError(...faultsOf(render.error));
@@ -122,6 +121,11 @@ export function parseParameters(fields: Fields): RemovebgParameters {
         : renderOptionsSchema.parse({ ...given, background_image: await sha256(bytes) }),
     type: typeOf(parameters),
   };
+}
+
+/** Either parameter asks for a shadow, unless the other turns it off. */
+function hasShadow({ add_shadow, shadow_type }: z.output<typeof parametersSchema>): boolean {
+  return add_shadow !== false && shadow_type !== "none" && (add_shadow === true || shadow_type === "drop");
 }
 
 /** The requested type, since none is detected. */
