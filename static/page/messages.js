@@ -24,14 +24,14 @@ export function phaseMessage({ state, position, fraction }) {
   }
 }
 
-const FORMATS = "JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF";
+const FORMATS = "JPEG, PNG, WebP, AVIF, HEIC, JPEG XL, GIF, BMP or TIFF";
 
 /** Title and advice for each error code of the API that users can act on. `wrong_token` exists only here. */
 const ADVICE = {
   invalid_image: ["The file is not an image, or it is damaged", `Choose a ${FORMATS} image.`],
   unsupported_format: [
     "This image format is not supported",
-    `Save the image as ${FORMATS}, then choose that file. Phones can share HEIC photos as JPEG.`,
+    `Save the image as ${FORMATS}, then choose that file.`,
   ],
   no_image: ["The file is empty", "Choose another file."],
   body_too_large: ["The image is too large to upload", "Resize or compress it, then choose it again."],
