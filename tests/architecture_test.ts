@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path/posix";
 
 /*
- * The rooms of `src/` and the arrows between them, as CONTRIBUTING.md has them: who may import whom.
+ * The layers of `src/` and the arrows between them, as CONTRIBUTING.md has them: who may import whom.
  */
 
 const ROOT = new URL("../", import.meta.url);
@@ -10,24 +10,24 @@ const ROOT = new URL("../", import.meta.url);
 /** Source text by path, such as `src/cache/store.ts`. */
 type Sources = ReadonlyMap<string, string>;
 
-/** The rooms that each room may import. Files directly in `src/` are the room `process`. */
+/** The layers that each layer may import. Files directly in `src/` are the layer `process`. */
 type Arrows = ReadonlyMap<string, ReadonlySet<string>>;
 
-Deno.test("architecture › no room imports one that the map in CONTRIBUTING does not allow", async () => {
+Deno.test("architecture › no layer imports one that the map in CONTRIBUTING does not allow", async () => {
   const [sources, arrows] = await Promise.all([readSources(), readArrows()]);
   assert.deepEqual(forbiddenImports(sources, arrows), []);
   const rooms = new Set([...sources.keys()].map(roomOf));
-  assert.deepEqual([...rooms].sort(), [...arrows.keys()].sort(), "every room is in the map");
+  assert.deepEqual([...rooms].sort(), [...arrows.keys()].sort(), "every layer is in the map");
 });
 
 Deno.test("architecture › inside inference, no folder imports one that its map does not allow", async () => {
-  const [sources, arrows] = await Promise.all([readSources("src/inference"), readArrows("rooms:inference")]);
+  const [sources, arrows] = await Promise.all([readSources("src/inference"), readArrows("layers:inference")]);
   const folderOf = (file: string) => file.split("/")[2];
   assert.deepEqual(forbiddenImports(sources, arrows, folderOf), []);
   assert.deepEqual([...new Set([...sources.keys()].map(folderOf))].sort(), [...arrows.keys()].sort());
 });
 
-Deno.test("architecture › no file, folder or room imports in a circle", async () => {
+Deno.test("architecture › no file, folder or layer imports in a circle", async () => {
   const [sources, arrows] = await Promise.all([readSources(), readArrows()]);
   assert.equal(circleIn(graphOf(sources, (file) => file)), undefined);
   assert.equal(circleIn(graphOf(sources, (file) => file.slice(0, file.lastIndexOf("/")))), undefined);
@@ -65,13 +65,13 @@ Deno.test("architecture › a planted wrong import is found", async () => {
   ]);
 });
 
-/** The table between two markers in CONTRIBUTING.md: `| room | may import | … |`, rooms in backticks. */
-async function readArrows(marker = "rooms"): Promise<Arrows> {
+/** The table between two markers in CONTRIBUTING.md: `| layer | may import | … |`, layers in backticks. */
+async function readArrows(marker = "layers"): Promise<Arrows> {
   const text = await Deno.readTextFile(new URL("CONTRIBUTING.md", ROOT));
   const table = text.split(`<!-- ${marker} -->`)[1]?.split(`<!-- /${marker} -->`)[0] ?? "";
   const rows = table.split("\n").filter((line) => /^\| *`/.test(line)).map((line) => line.split("|").slice(1));
   const namesIn = (cell: string) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name);
-  return new Map(rows.map(([room, mayImport]) => [namesIn(room)[0].split("/").at(-1)!, new Set(namesIn(mayImport))]));
+  return new Map(rows.map(([layer, mayImport]) => [namesIn(layer)[0].split("/").at(-1)!, new Set(namesIn(mayImport))]));
 }
 
 async function readSources(folder = "src"): Promise<Map<string, string>> {
