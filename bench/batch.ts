@@ -34,8 +34,8 @@ export const batch: Bench = {
       report("the client");
       const { elapsedMs, inferences, peak } = await client(folder, files);
       return [{
-        caption: `${files} files of 0.3 to 0.7 megapixels, ${distinct} of them different, ${CONCURRENCY} at a time. ` +
-          "The engine alone gets the different ones in its own process, without HTTP, cache or files.",
+        caption: `${files} files of 0.3 to 0.7 megapixels, ${distinct} of them distinct, ${CONCURRENCY} at a time. ` +
+          "The engine alone gets the distinct ones in its own process, without HTTP, cache or files.",
         rows: [
           {
             run: "engine alone",

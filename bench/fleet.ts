@@ -38,9 +38,9 @@ export const fleet: Bench = {
       rows.push(await measure(instances, count, milliseconds));
     }
     return [{
-      caption: `New instances on one Redis with an empty cache. Each of ${count} new photographs is sent ` +
-        `${REQUESTS_PER_IMAGE} times at once, in turn to each instance, ${IMAGES_PER_INSTANCE} photographs per instance ` +
-        "at a time. Duplicates are inferences beyond one per photograph. Hits are memory hits of `/predict`, over " +
+      caption: `New instances on one Redis with an empty cache. Each of ${count} new photographs is sent in ` +
+        `${REQUESTS_PER_IMAGE} simultaneous requests, spread over the instances; ${IMAGES_PER_INSTANCE} photographs per ` +
+        "instance are sent at a time. Duplicates are inferences beyond one per photograph. Hits are memory hits of `/predict`, over " +
         `${CONNECTIONS_PER_INSTANCE} connections per instance. Instances, Redis, its gateway and the load generator ` +
         "share the cores of one machine, so once all cores are busy, more instances do not help.",
       rows,

@@ -140,8 +140,8 @@ function page(sections: readonly string[]): string {
     "# Benchmarks",
     "`deno task bench --write-docs` writes this page; nothing is edited by hand. `deno task bench` repeats the " +
     "measurements on any machine (as root on Debian or Ubuntu it installs redis-server if it is missing), and `deno task " +
-    "bench --help` lists the other benches. Times differ by a third between machines, and between hours on a shared " +
-    "machine.",
+    "bench --help` lists the other benches. Times can differ by a third between machines, and from hour to hour on a " +
+    "shared machine.",
     `${date}, Cutcache ${cutcache}, Deno ${deno}, ${os}, ${processor}, ${cores} cores, ${memoryGb} GiB.`,
     ...sections,
   ].join("\n\n").split("\n").map(wrapped).join("\n") + "\n";

@@ -21,7 +21,7 @@ const DAY_SECONDS = 86_400;
 
 export const stores: Bench = {
   name: "stores",
-  summary: "space and time that an image takes in each store",
+  summary: "space that an image takes in each store, and time to write and read it",
   duration: "20 s",
   options: [{ name: "images", summary: "how many images are added", fallback: 200 }],
 
@@ -68,7 +68,7 @@ export const stores: Bench = {
 interface Row {
   store: string;
   "KB per image": number;
-  "over its files": string;
+  overhead: string;
   "write (ms)": number;
   "read (ms)": number;
 }
@@ -96,7 +96,7 @@ async function measure(images: number, store: Store, size: () => Promise<number>
   return {
     store: store.name,
     "KB per image": Math.round(bytes / 1000),
-    "over its files": `${((bytes / (MASK_BYTES + CUTOUT_BYTES) - 1) * 100).toFixed(1)} %`,
+    overhead: `${((bytes / (MASK_BYTES + CUTOUT_BYTES) - 1) * 100).toFixed(1)} %`,
     "write (ms)": threeDigits(percentile(writes, 0.5)),
     "read (ms)": threeDigits(percentile(reads, 0.5)),
   };
