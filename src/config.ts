@@ -17,7 +17,7 @@ function list() {
 /** Only the digest of a token is kept. */
 const token = z.string().min(16, "has fewer than 16 characters").regex(
   /^[\x21-\x7e]*$/,
-  "has characters that a header cannot carry",
+  "has characters that are not allowed in a header",
 ).transform((text) => new SecretToken(text));
 
 const modelName = z.string().regex(/^[\w.-]+$/, "is not a model name");
@@ -49,19 +49,19 @@ export const settings = z.object({
     "Who shares cached results: everyone (`all`), or only requests with the same token (`token`, needs `API_TOKENS`).",
   ),
   CACHE_TTL_SECONDS: integer(0).default(2_592_000).describe(
-    "How long results are kept, in seconds; `0` keeps them as long as there is room.",
+    "How long results are kept, in seconds; with `0`, they do not expire and are only evicted to make room.",
   ),
   CACHE_SLIDING_TTL: z.stringbool().default(false).describe(
     "Whether each read restarts `CACHE_TTL_SECONDS`: `true` or `false`.",
   ),
   CACHE_LOCAL_TTL_SECONDS: integer(1).default(60).describe(
-    "How long memory serves a result before the durable store is asked again, in seconds; other instances notice a deletion within this time.",
+    "How long memory serves a result before it checks the durable store again, in seconds; other instances notice a deletion within this time.",
   ),
   CACHE_LEASE_MS: integer(100).default(5000).describe(
-    "How long other instances wait for one that died during an inference, in milliseconds (Redis only).",
+    "How long other instances wait before they take over from one that died during an inference, in milliseconds (Redis only).",
   ),
   CACHE_MAX_BYTES: integer(0).default(33_554_432).describe(
-    "Size limit of the memory cache, in bytes, including prepared responses.",
+    "Size limit of the memory cache, in bytes, including JSON responses that are kept ready to send.",
   ),
   CACHE_DISK_BYTES: integer(0).default(2_147_483_648).describe(
     "Size limit of the SQLite cache, in bytes; the least recently used results are evicted first.",
@@ -82,15 +82,15 @@ export const settings = z.object({
     "How long a failed durable store is skipped before it is tried again, in milliseconds.",
   ),
   UPSTASH_REDIS_REST_URL: z.url({ protocol: /^https?$/, error: "is not an http(s) URL" }).optional().describe(
-    "URL of Redis over the Upstash REST protocol: Upstash or serverless-redis-http.",
+    "URL of a Redis that speaks the Upstash REST protocol: Upstash, or serverless-redis-http in front of your own Redis.",
   ),
   UPSTASH_REDIS_REST_TOKEN: z.string().optional().describe("Token for `UPSTASH_REDIS_REST_URL`."),
   CDN_PURGE_URL: z.union([z.literal("off"), z.url({ protocol: /^https?$/ })], "is neither an http(s) URL nor `off`")
     .default("http://cache.localhost/invalidate/http").describe(
-      'URL that receives `{"tags": […]}` when cached results are deleted, to purge a CDN; the default is Deno Deploy\'s and has no effect elsewhere; `off` disables it.',
+      'URL that receives `{"tags": […]}` when cached results are deleted, to purge a CDN; the default works on Deno Deploy and has no effect elsewhere; `off` disables it.',
     ),
   MODEL: modelName.default("u2netp").describe(
-    "Default model: `u2netp`, `u2netp-fast`, `u2netp-rank32`, or another one in `static/models/`.",
+    "Default model: `u2netp`, `u2netp-fast`, `u2netp-rank32`, or another model in `static/models/`.",
   ),
   MODEL_PATH: z.string().optional().describe(
     "ONNX file of your own model, served instead of `MODEL`; needs `MODEL_MANIFEST`.",
@@ -103,33 +103,33 @@ export const settings = z.object({
     "Where images are processed: `worker` (sandboxed workers), `inline` (the main thread: no sandbox, one image at a time) or `auto` (workers if the platform has them).",
   ),
   INFERENCE_BACKEND: z.enum(["wasm", "compiled", "native", "auto"]).default("wasm").describe(
-    "What runs the models: `wasm` (ONNX Runtime's WebAssembly build), `compiled` (Cutcache's own WebAssembly, for u2netp and u2netp-fast), `native` (ONNX Runtime's native build; needs `deno task start:native`) or `auto` (the fastest that loads).",
+    "Backend that runs the models: `wasm` (ONNX Runtime's WebAssembly build), `compiled` (Cutcache's own WebAssembly, for u2netp and u2netp-fast), `native` (ONNX Runtime's native build; needs `deno task start:native`) or `auto` (the fastest one that loads).",
   ),
   INFERENCE_THREADS: integer(1, 64).optional().describe("Threads per inference; defaults to the number of cores."),
   INFERENCE_WORKERS: integer(1, 64).default(1).describe(
-    "Number of inferences at a time; each holds the model and about 300 MB.",
+    "Number of inferences that run at the same time; each loads its own copy of the model and takes about 300 MB.",
   ),
   INFERENCE_TIMEOUT_MS: integer(1).default(30_000).describe(
-    "How long processing an image may take, in milliseconds, without its time in the queue; then the request gets 504 and the worker is replaced.",
+    "How long processing an image may take, in milliseconds, not counting its time in the queue; after that, the request gets 504 and the worker is replaced.",
   ),
   QUEUE_LIMIT: integer(1).default(100).describe(
-    "Number of images that may wait; further requests get 503 with `Retry-After`.",
+    "Maximum number of images that wait; further requests get 503 with `Retry-After`.",
   ),
   MAX_BODY_BYTES: integer(1).default(20_971_520).describe("Largest request body, in bytes; larger ones get 413."),
   BODY_TIMEOUT_MS: integer(1).default(30_000).describe(
     "How long a request body may take to arrive, in milliseconds; slower ones get 408.",
   ),
   MAX_PENDING_BYTES: integer(1).default(268_435_456).describe(
-    "Total size of the request bodies in progress, in bytes; further requests get 503 with `Retry-After`.",
+    "Maximum total size of the request bodies in progress, in bytes; further requests get 503 with `Retry-After`.",
   ),
   ALLOW_IMAGE_URLS: z.stringbool().default(false).describe(
-    "Whether requests may name an image by its URL on the public Internet, which the server then fetches: `true` or `false`.",
+    "Whether requests may name an image by a URL, which the server fetches from the public Internet: `true` or `false`.",
   ),
   IMAGE_URL_NETWORKS: list().pipe(z.array(z.union([z.cidrv4(), z.cidrv6()], "is not a list of networks"))).describe(
-    "Networks of your own from which images may be fetched too, at any port, separated by commas, such as `10.1.0.0/16`; every client can then reach everything in them.",
+    "Private networks from which the server may fetch images too, on any port, separated by commas, such as `10.1.0.0/16`; every client can then reach everything in them through the server.",
   ),
   IMAGE_URL_TIMEOUT_MS: integer(1).default(10_000).describe(
-    "How long fetching an image may take, redirects included, in milliseconds; then the request gets 504.",
+    "How long fetching an image may take, including redirects, in milliseconds; after that, the request gets 504.",
   ),
   MAX_PIXELS: integer(1).default(50_000_000).describe(
     "Largest image, in pixels (width × height), checked before decoding; larger ones get 413, and so do images that do not fit into the server's memory.",
@@ -138,25 +138,25 @@ export const settings = z.object({
     "How long a shutdown waits for requests and pending cache writes, in seconds.",
   ),
   DRAIN_DELAY_SECONDS: integer(0).default(0).describe(
-    "How long the server still accepts requests after SIGTERM or SIGINT while `/readyz` reports not ready, in seconds, for load balancers that need the time.",
+    "How long the server keeps accepting requests after SIGTERM or SIGINT, in seconds, so that load balancers can notice that `/readyz` reports 503.",
   ),
   API_TOKENS: list().pipe(z.array(token)).describe(
     "Client tokens of at least 16 characters, separated by commas; if set, API requests need one as a bearer token or in `X-Api-Key`.",
   ),
   RATE_LIMIT: rate.optional().describe(
-    "Requests per window for each token, or for each address without one: `10/1s`, `60/1m`, `1000/1h`; further ones get 429 with `Retry-After`. Instances that share a Redis count together.",
+    "Maximum number of requests per time window, such as `10/1s`, `60/1m` or `1000/1h`, for each token, or for each client address without one; further requests get 429 with `Retry-After`. Instances that share a Redis count together.",
   ),
   TRUST_PROXY: integer(0, 16).default(0).describe(
-    "Number of proxies in front whose `X-Forwarded-For` entries are trusted; with `0`, the client's address is that of the connection.",
+    "Number of proxies in front of the server whose `X-Forwarded-For` entries are trusted; with `0`, the client's address is taken from the connection.",
   ),
   CORS_ORIGINS: list().pipe(z.array(z.string().refine(isOrigin, "is not a list of origins"))).describe(
-    "Origins whose pages may use the API, separated by commas, such as `https://example.com`; `*` allows all. Pages of any origin may then embed the images.",
+    "Origins whose pages may use the API, separated by commas, such as `https://example.com`; `*` allows all. If this is set, pages of any origin may embed the images.",
   ),
   ADMIN_TOKEN: token.optional().describe(
-    "Operator's token for `/cache` and, if `API_TOKENS` is set, for `/metrics`; without it, the cache can be listed but not deleted.",
+    "Operator's token for `/cache` and, if `API_TOKENS` is set, for `/metrics`; without it, the cache can be listed, but nothing can be deleted.",
   ),
   LOG_FORMAT: z.enum(["auto", "text", "json"]).default("auto").describe(
-    "`text`, `json` (one object per line) or `auto` (text on a terminal, else JSON).",
+    "Log format: `text`, `json` (one object per line) or `auto` (text on a terminal, else JSON).",
   ),
   LOG_LEVEL: z.enum(["debug", "info", "warning", "error"]).default("info").describe(
     "Lowest level to log: `debug`, `info`, `warning` or `error`.",

@@ -3,21 +3,21 @@ import type { ContentfulStatusCode } from "hono/utils/http-status";
 /** Every error that a client can get: its status, and a title that holds for each occurrence (see `docs/errors.md`). */
 export const errorCodes = {
   invalid_base64: { status: 400, title: "Invalid base64" },
-  invalid_image: { status: 400, title: "Not an image, or a damaged one" },
+  invalid_image: { status: 400, title: "Not an image, or a damaged image" },
   invalid_digest: { status: 400, title: "Invalid SHA-256 digest" },
   incomplete_body: { status: 400, title: "Incomplete request body" },
   unauthorized: { status: 401, title: "Missing or invalid token" },
-  no_admin_token: { status: 403, title: "Deleting needs `ADMIN_TOKEN`, and none is set" },
+  no_admin_token: { status: 403, title: "Deleting requires `ADMIN_TOKEN`, which is not set" },
   image_urls_off: { status: 403, title: "Fetching images by URL is disabled" },
   image_url_refused: { status: 403, title: "Image URL not allowed, for example because its address is not public" },
   not_found: { status: 404, title: "Not found" },
   not_cached: { status: 404, title: "No such cutout in the cache; post the image" },
   method_not_allowed: { status: 405, title: "Method not allowed; see `Allow`" },
   not_acceptable: { status: 406, title: "No format in `Accept` is supported" },
-  body_timeout: { status: 408, title: "Request body took longer than `BODY_TIMEOUT_MS`" },
-  body_too_large: { status: 413, title: "Request body larger than `MAX_BODY_BYTES`" },
-  image_too_large: { status: 413, title: "Image has more than `MAX_PIXELS` pixels" },
-  image_url_too_large: { status: 413, title: "Image at the URL larger than `MAX_BODY_BYTES`" },
+  body_timeout: { status: 408, title: "Request body took longer than `BODY_TIMEOUT_MS` to arrive" },
+  body_too_large: { status: 413, title: "Request body is larger than `MAX_BODY_BYTES`" },
+  image_too_large: { status: 413, title: "Image has more pixels than `MAX_PIXELS` or the server's memory allows" },
+  image_url_too_large: { status: 413, title: "Image at the URL is larger than `MAX_BODY_BYTES`" },
   unsupported_content_type: { status: 415, title: "Unsupported `Content-Type`" },
   unsupported_format: { status: 415, title: "Unsupported image format" },
   invalid_image_url: { status: 422, title: "Invalid image URL" },
@@ -25,15 +25,15 @@ export const errorCodes = {
   several_images: { status: 422, title: "More than one image in the request" },
   invalid_background: { status: 422, title: "Background image cannot be decoded" },
   background_missing: { status: 422, title: "`background_image` names a file that was not sent" },
-  roi_exceeds_bounds: { status: 422, title: "Region of interest reaches beyond the image" },
+  roi_exceeds_bounds: { status: 422, title: "Region of interest extends beyond the image" },
   roi_region_empty: { status: 422, title: "Region of interest is empty" },
   invalid_json: { status: 422, title: "Request body is not JSON" },
-  invalid_form: { status: 422, title: "Request body is not the form that `Content-Type` announces" },
+  invalid_form: { status: 422, title: "Request body does not match its `Content-Type`" },
   invalid_request: { status: 422, title: "Missing or invalid field; the message names it" },
   invalid_options: { status: 422, title: "Unknown option or invalid value; the message names it" },
   invalid_limit: { status: 422, title: "Invalid `limit`" },
   unknown_model: { status: 422, title: "Unknown model; the message lists the available ones" },
-  rate_limited: { status: 429, title: "Over `RATE_LIMIT`; `Retry-After` says when to retry" },
+  rate_limited: { status: 429, title: "More requests than `RATE_LIMIT` allows; `Retry-After` says when to retry" },
   internal_error: { status: 500, title: "Internal error; the log has details under the `request_id`" },
   image_url_failed: { status: 502, title: "Image could not be fetched from the URL" },
   queue_full: { status: 503, title: "Too many images are waiting; `Retry-After` says when to retry" },
@@ -41,8 +41,8 @@ export const errorCodes = {
   store_unavailable: { status: 503, title: "Durable store is unavailable" },
   client_gone: { status: 503, title: "Client disconnected before the response" },
   closed: { status: 503, title: "Server is shutting down" },
-  deadline_exceeded: { status: 504, title: "Image took longer than `INFERENCE_TIMEOUT_MS` to process" },
-  image_url_timeout: { status: 504, title: "Image took longer than `IMAGE_URL_TIMEOUT_MS` to fetch" },
+  deadline_exceeded: { status: 504, title: "Processing the image took longer than `INFERENCE_TIMEOUT_MS`" },
+  image_url_timeout: { status: 504, title: "Fetching the image took longer than `IMAGE_URL_TIMEOUT_MS`" },
 } as const satisfies Record<string, { status: ContentfulStatusCode; title: string }>;
 
 export type ErrorCode = keyof typeof errorCodes;
@@ -110,7 +110,7 @@ export class EngineError extends Error {
 export class UnknownModelError extends Error {
   override readonly name = "UnknownModelError";
   constructor(model: string, readonly known: string[]) {
-    super(`there is no model ${JSON.stringify(model)}; the models here are ${known.join(", ")}`);
+    super(`unknown model ${JSON.stringify(model)}; this server has ${known.join(", ")}`);
   }
 }
 

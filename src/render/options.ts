@@ -62,7 +62,7 @@ export const marginSchema = z.string().trim().transform((text, context): Margin 
   const [top, right = top, bottom = top, left = right] = lengths;
   if (lengths.length > 4 || !top || !right || !bottom || !left || lengths.includes(undefined)) {
     context.addIssue(
-      `${JSON.stringify(text)} is not a margin, such as "20px" or "10%", or two to four of them in the order of CSS`,
+      `${JSON.stringify(text)} is not a margin, such as "20px" or "10%", or two to four of these in CSS order`,
     );
     return z.NEVER;
   }
@@ -146,29 +146,29 @@ export const renderOptionsSchema = z.strictObject({
     example: "rgb(0 0 0 / 50%)",
   }),
   background_image: z.string().toLowerCase().regex(/^[\da-f]{64}$/, "is not a SHA-256 digest").optional().describe(
-    "SHA-256 of a picture to put behind the subject, filling the result; its file is sent with the image.",
+    "SHA-256 of an image to put behind the subject, filling the result; send its file along with the image.",
   ),
   size: boundsSchema.optional().meta({
-    description: "Largest size of the result, which is shrunk to fit: `800x600`, `800x`, `x600` (pixels) or `0.25MP`.",
+    description: "Maximum size of the result, which is shrunk to fit: `800x600`, `800x`, `x600` (pixels) or `0.25MP`.",
     example: "800x600",
   }),
   upscale: flag.default(false).describe("Whether a smaller result is enlarged to `size`."),
   crop: flag.default(false).describe("Whether the result is cropped to the subject."),
   margin: marginSchema.optional().meta({
     description:
-      "Space around the subject if `crop` is set, up to the edge of the image: `20px`, or `10%` of the subject's larger " +
-      "side; up to four values, as in CSS.",
+      "Space to keep around the subject with `crop`, up to the edge of the image: `20px`, or `10%` of the subject's larger " +
+      "side; one to four values, as in CSS.",
     example: "10%",
   }),
   roi: regionSchema.optional().meta({
     description:
-      "Region of interest; nothing outside it belongs to the subject: `x1 y1 x2 y2`, in `px` or `%` of the image; defaults " +
-      "to the whole image.",
+      "Region of interest, as `x1 y1 x2 y2` in `px` or `%` of the image; everything outside it counts as background. " +
+      "Defaults to the whole image.",
     example: "0% 0% 50% 100%",
   }),
   scale: scaleSchema.optional().meta({
     description:
-      "How much of the image the subject fills, in width or height, whichever is more: `10%` to `100%`, or `original`.",
+      "Share of the image's width or height that the subject fills, whichever is larger: `10%` to `100%`, or `original`.",
     example: "80%",
   }),
   position: positionSchema.optional().meta({
@@ -180,22 +180,22 @@ export const renderOptionsSchema = z.strictObject({
   channels: z.enum(["rgba", "alpha"]).default("rgba").describe("`alpha` returns the mask alone, as a grayscale image."),
   smooth: flag.default(false).describe(
     "Removes specks and hairs from the mask and makes its edge smooth and hard, as rembg's post-processing does: " +
-      "opening, blur (σ = 2 pixels of the input), threshold in the middle.",
+      "morphological opening, blur (σ = 2 pixels of the input), threshold at half.",
   ),
   threshold: number(1, 255).pipe(z.int()).optional()
-    .describe("Alpha at or above this becomes opaque, below it transparent."),
+    .describe("Alpha at or above this value becomes opaque, and alpha below it transparent."),
   feather: number(0, 100).default(0)
-    .describe("Softens the edge: standard deviation of a Gaussian, in pixels of the input."),
+    .describe("Softens the edge; the value is the standard deviation of a Gaussian blur, in pixels of the input."),
   solid: flag.default(false).describe(
     "Whether only the subject's edge may be translucent; translucent areas inside it become opaque.",
   ),
   matting: z.enum(["none", "refine", "hair"]).default("none").describe(
-    "How to find the alpha of edges. `refine` moves the mask's edge to the edge in the image. `hair` finds hair, fur, leaves " +
+    "How to find the alpha of edges. `refine` aligns the mask's edge with the edge in the image. `hair` finds hair, fur, leaves " +
       "and other fine detail. Both remove the old background's colour.",
   ),
-  refine: flag.default(false).describe("The same as `matting=refine`, for a `matting` of `none`."),
+  refine: flag.default(false).describe("The same as `matting=refine`; ignored if `matting` is `hair`."),
   shadow: flag.default(false).describe(
-    "Whether there is a soft shadow under the subject, within the result's borders.",
+    "Whether to draw a soft shadow under the subject, within the bounds of the result.",
   ),
   shadow_opacity: number(0, 100).default(DEFAULT_SHADOW_OPACITY).describe("How dark the shadow is, in percent."),
 }).transform((given) => {

@@ -72,7 +72,7 @@ Deno.test("render options › an invalid value is named, with an example of a va
     ["size", "0x5", /not a size/],
     ["size", "99999x", /1 to 16384/],
     ["margin", "5", /not a margin, such as "20px"/],
-    ["margin", "1px 2px 3px 4px 5px", /order of CSS/],
+    ["margin", "1px 2px 3px 4px 5px", /CSS order/],
     ["roi", "1px 2px 3px", /not a region, "x1 y1 x2 y2"/],
     ["roi", "0% 0% 101% 100%", /not a region/],
     ["scale", "5%", /from "10%" to "100%"/],

@@ -86,6 +86,7 @@ function valuesOf(
 /** What the server needs each permission for. */
 const PURPOSES: Readonly<Record<string, string>> = {
   read: "The sources, the models and the page. The start task adds `CACHE_DIR`, `MODEL_PATH` and `MODEL_MANIFEST`.",
+  sys: "To find how much memory the machine has, which limits the size of images.",
   env: "The settings, those of OpenTelemetry, and three variables that the Redis client reads.",
 };
 
