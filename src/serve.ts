@@ -126,7 +126,7 @@ export async function serve(options: ServeOptions): Promise<void> {
   // Listens before the models are loaded: an image that arrives meanwhile can be decoded.
   const server = GracefulServer.listen({ hostname: config.HOST, port: config.PORT }, respond);
   const address = urlOf(server.address);
-  logger.info("Cutcache {version} listens on {address}, model {model}, store {store}", {
+  logger.info("Cutcache {version} is listening on {address} with model {model} and store {store}", {
     version: denoJson.version,
     address,
     model: models[0].manifest.name,
@@ -217,7 +217,7 @@ async function openDurableStore(config: Config, logger: Logger): Promise<Circuit
     }
     throw new Error(
       `CACHE_DIR=${config.CACHE_DIR} cannot be written: ${(error as Error).message}. ` +
-        "Name another folder, or keep results in memory only with CACHE_STORE=memory.",
+        "Choose another folder, or set CACHE_STORE=memory to keep results in memory only.",
       { cause: error },
     );
   }

@@ -224,7 +224,7 @@ export class CutoutService {
 /** @throws {ImageError} `background_missing` */
 function requireBackground({ render, background }: CutoutRequest): void {
   if (render.background_image === undefined || background !== undefined) return;
-  throw new ImageError("background_missing", "background_image names a picture that the request does not contain");
+  throw new ImageError("background_missing", "background_image names an image that was not sent");
 }
 
 /** In hexadecimal digits: enough to distinguish the renderings of one image. */

@@ -110,7 +110,7 @@ function refuseOversize({ width, height }: Size, { maxPixels, memory }: DecodeLi
   const fixed = format.magick || isMagickLoaded() ? MAGICK_BYTES : 0;
   const fitting = memory === undefined ? Infinity : Math.max(0, Math.floor((memory - fixed) / format.bytesPerPixel));
   if (width * height > Math.min(maxPixels, fitting)) {
-    const reason = fitting < maxPixels ? `: ${format.name} images of more do not fit into this server's memory` : "";
+    const reason = fitting < maxPixels ? `: larger ${format.name} images do not fit into this server's memory` : "";
     throw new ImageError(
       "image_too_large",
       `the image has ${width}×${height} = ${width * height} pixels; at most ${
@@ -121,7 +121,7 @@ function refuseOversize({ width, height }: Size, { maxPixels, memory }: DecodeLi
   if (Math.max(width, height) > MAX_SIDE) {
     throw new ImageError(
       "image_too_large",
-      `the image is ${width}×${height} pixels; a side may have at most ${MAX_SIDE}`,
+      `the image is ${width}×${height} pixels; each side may have at most ${MAX_SIDE}`,
     );
   }
 }

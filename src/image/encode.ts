@@ -125,7 +125,7 @@ function refuseOversize({ width, height }: Size, format: EncodeOptions["format"]
   if (width <= maxSide && height <= maxSide) return;
   throw new ImageError(
     "image_too_large",
-    `the result is ${width}×${height} pixels; ${format} holds at most ${maxSide} a side: choose another format or a smaller size`,
+    `the result is ${width}×${height} pixels; ${format} allows at most ${maxSide} per side: choose another format or a smaller size`,
   );
 }
 

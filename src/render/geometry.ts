@@ -38,7 +38,7 @@ export function regionBox([left, top, right, bottom]: Region, { width, height }:
   if (Math.max(x1, x2) > width || Math.max(y1, y2) > height) {
     throw new ImageError(
       "roi_exceeds_bounds",
-      `${region} must lie within the image, which has ${width}×${height} pixels`,
+      `${region} must lie within the image, which is ${width}×${height} pixels`,
     );
   }
   if (x2 <= x1 || y2 <= y1) {

@@ -22,13 +22,13 @@ export class Telemetry implements Observer {
     const registers = [this.registry];
     this.#requests = new Counter({
       name: "cutcache_http_requests_total",
-      help: "HTTP requests answered, by route, method and status.",
+      help: "HTTP requests served, by route, method and status.",
       labelNames: ["route", "method", "status"],
       registers,
     });
     this.#durations = new Histogram({
       name: "cutcache_http_request_duration_seconds",
-      help: "Time from the header of a request until its response is ready to be sent, by route.",
+      help: "Time from the headers of a request until its response is ready to send, by route.",
       labelNames: ["route"],
       buckets: ANSWER_BUCKETS,
       registers,

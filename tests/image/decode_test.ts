@@ -86,7 +86,7 @@ Deno.test("decode › an image that does not fit into the memory is refused, and
     () => decode(png, { maxPixels: 60_000, memory: 91_000_000 }),
     rejectsWith(
       "image_too_large",
-      /at most 50000 are allowed: PNG images of more do not fit into this server's memory/,
+      /at most 50000 are allowed: larger PNG images do not fit into this server's memory/,
     ),
   );
   assert.equal((await decode(png, { maxPixels: 60_000, memory: 91_200_000 })).width, 300);

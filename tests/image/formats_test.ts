@@ -117,7 +117,7 @@ Deno.test("encode › a mask is grayscale in every format", async () => {
 Deno.test("encode › an image that the format cannot hold is refused, with the format's limit", async () => {
   const wide = { data: new Uint8Array(20_000 * 4), width: 20_000, height: 1 };
   await assert.rejects(() => encode(wide, { format: "webp" }), (error: unknown) => {
-    return error instanceof ImageError && /20000×1 pixels; webp holds at most 16383/.test(error.message);
+    return error instanceof ImageError && /20000×1 pixels; webp allows at most 16383/.test(error.message);
   });
   assert.equal((await decode(await encode(wide, { format: "png" }), limits)).width, 20_000);
 });

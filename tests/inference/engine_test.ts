@@ -123,7 +123,7 @@ Deno.test("engine › with `auto`, a backend that fails to load gives way to the
   withLogs(async (logs) => {
     await withEngine(async (engine) => {
       assert.equal(engine.status().backend, "wasm");
-      assert.match(engine.status().backendReason, /^the best that loads; native: .*refused by the test/);
+      assert.match(engine.status().backendReason, /^the fastest that loads; native: .*refused by the test/);
       await assertCutsOut(engine, 1);
       const [warning, ...others] = logs.filter(({ level }) => level === "warning");
       // The model here has no plan, so that the backend of plans does not run it either.
@@ -150,14 +150,14 @@ Deno.test("engine › a manifest that does not match its model is an error at th
     [
       "input name",
       { input: { name: "image", width: 320, height: 320 } },
-      /names the input "image", the model has \["input.1"\]/,
+      /names the input "image", but the model has \["input.1"\]/,
     ],
     [
       "input size",
       { input: { name: "input.1", width: 512, height: 320 } },
       /gives the input shape 1×3×320×512, the model takes 1×3×320×320/,
     ],
-    ["output name", { output: { name: "alpha" } }, /names the output "alpha", the model has \["1959"/],
+    ["output name", { output: { name: "alpha" } }, /names the output "alpha", but the model has \["1959"/],
   ];
   for (const [part, change, message] of mismatches) {
     await t.step(part, async () => {

@@ -30,7 +30,7 @@ Deno.test("compiled › `auto` uses it for want of the native build, and WASM fo
     await using server = await TestServer.quick({ INFERENCE_BACKEND: "auto" });
     const { engine } = await server.health();
     assert.equal(engine.backend, "compiled");
-    assert.match(engine.backend_reason, /^the best that loads; native: it needs .*--allow-ffi/);
+    assert.match(engine.backend_reason, /^the fastest that loads; native: it needs .*--allow-ffi/);
     await server.cutout("chelsea.jpg", fixture("chelsea.jpg"));
   }
   await using server = await TestServer.start({ INFERENCE_BACKEND: "auto", MODEL: "u2netp-rank32" });

@@ -23,6 +23,6 @@ export async function fetchImage(
   throw new HttpError(
     403,
     "image_urls_off",
-    "this server does not fetch images: send the image itself, or set ALLOW_IMAGE_URLS",
+    "this server does not fetch images by URL: send the image itself, or set ALLOW_IMAGE_URLS on the server",
   );
 }

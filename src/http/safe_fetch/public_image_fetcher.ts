@@ -115,8 +115,8 @@ export class PublicImageFetcher implements ImageFetcher {
       const permitted = this.#options.policy.permitted(address, port);
       if (permitted !== undefined) return permitted;
       throw refused(
-        "the image URL leads to an address or a port that this server does not connect to: all addresses of the image " +
-          "server must be on the public Internet, and its port 80 or 443",
+        "the image URL leads to an address or port that this server does not connect to: all addresses of the image " +
+          "server must be public, and its port must be 80 or 443",
       );
     });
   }

@@ -50,7 +50,7 @@ export function asPixels({ data, width, height }: RawImage): Pixels {
 export function placeOnCanvas(frame: Pixels, { x, y, width, height }: Size & { x: number; y: number }): Pixels {
   if (x === 0 && y === 0 && frame.width === width && frame.height === height) return frame;
   if (x < 0 || y < 0 || x + frame.width > width || y + frame.height > height) {
-    throw new Error("a frame lies outside of its canvas");
+    throw new Error("a frame lies outside its canvas");
   }
   const data = new Uint8Array(width * height * 4);
   for (let row = 0; row < frame.height; row++) {

@@ -23,7 +23,7 @@ const magickHeic = magickDecoder("HEIC");
 
 async function run(file: ArrayBuffer) {
   const image = await decodeStill(file);
-  if (image === null) throw new Error("no picture in it");
+  if (image === null) throw new Error("it contains no image");
   return image;
 }
 
@@ -101,7 +101,7 @@ function* boxes(data: Bytes): Generator<Box> {
 
 function find(all: Box[], type: string): Bytes {
   const box = all.find((box) => box.type === type);
-  if (box === undefined) throw new Error(`no ${type} box`);
+  if (box === undefined) throw new Error(`it has no ${type} box`);
   return box.data;
 }
 

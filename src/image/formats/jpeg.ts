@@ -135,7 +135,7 @@ function readHeader(bytes: Bytes): JpegHeader {
       frame = { width: (left << 8) | right, height: (top << 8) | low, components, precision };
     }
     if (marker === 0xda) {
-      if (++scans > MAX_SCANS) throw new Error(`more than ${MAX_SCANS} scans`);
+      if (++scans > MAX_SCANS) throw new Error(`it has more than ${MAX_SCANS} scans`);
       noteScan(lowestBits, payload);
     }
     if (marker === 0xe0 && textAt(payload, 0, 5) === "JFIF\0") jfif ??= readJfif(payload);
@@ -143,7 +143,7 @@ function readHeader(bytes: Bytes): JpegHeader {
     if (marker === 0xe2 && textAt(payload, 0, 12) === "ICC_PROFILE\0") profileParts.push(payload.subarray(12));
     at += 4 + payload.length;
   }
-  if (frame === undefined) throw new Error("a JPEG without a frame");
+  if (frame === undefined) throw new Error("it has no frame header");
   const profile = joinProfile(profileParts);
   return {
     ...frame,

@@ -85,7 +85,7 @@ export function magickDecoder(format: MagickFormat): Decoder {
 function explained(format: MagickFormat, error: Error): Error {
   const reason = error.message.split(/ ?`| @ /)[0].trim();
   if (/not configured|unsupported (feature|codec)|compression .*not supported|delegate/i.test(reason)) {
-    const advice = "save it in another way, or as PNG";
+    const advice = "save the image with other settings, or as PNG";
     return new ImageError(
       "unsupported_format",
       `${format} images of this kind are not supported (${reason}): ${advice}`,

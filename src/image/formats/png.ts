@@ -46,7 +46,7 @@ function readSize(bytes: Bytes): { width: number; height: number } {
       "Apple's CgBI variant of PNG is not supported; save it as an ordinary PNG",
     );
   }
-  if (bytes.length < 33 || textAt(bytes, 12, 4) !== "IHDR") throw new Error("a PNG without a header");
+  if (bytes.length < 33 || textAt(bytes, 12, 4) !== "IHDR") throw new Error("it has no PNG header");
   const view = viewOf(bytes);
   return { width: view.getUint32(16), height: view.getUint32(20) };
 }

@@ -87,7 +87,7 @@ function readFirstPage(bytes: Bytes): Page {
     if (at === undefined || size === undefined) return [];
     const length = read(at + 4, word);
     const from = length * size > word ? read(at + 4 + word, word) : at + 4 + word;
-    if (from + length * size > bytes.length) throw new Error("its numbers lie outside of the file");
+    if (from + length * size > bytes.length) throw new Error("its values lie outside the file");
     return Array.from({ length }, (_, i) => read(from + i * size, size));
   };
   return {

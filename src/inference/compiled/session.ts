@@ -51,7 +51,7 @@ class CompiledSession {
     const { width, height } = manifest.input;
     const absent = network.absentThread();
     // Outside of this call, whose mask is right: the worker and its threads are replaced before the next.
-    if (absent !== undefined) queueFailure(`thread ${absent} takes no part any more`);
+    if (absent !== undefined) queueFailure(`thread ${absent} no longer responds`);
     return { mask: { data, width, height }, inferMs: performance.now() - started };
   }
 
@@ -78,13 +78,13 @@ function queueFailure(message: string): void {
 function findMismatch(plan: Plan, { input, output }: Manifest): string | undefined {
   const [{ width, height }] = plan.tensors;
   if (input.name !== undefined && input.name !== plan.input) {
-    return `it names the input "${input.name}", the model has ["${plan.input}"]`;
+    return `it names the input "${input.name}", but the model has ["${plan.input}"]`;
   }
   if (input.width !== width || input.height !== height) {
-    return `it gives the input shape 1×3×${input.height}×${input.width}, the model takes 1×3×${height}×${width}`;
+    return `it gives the input shape 1×3×${input.height}×${input.width}, but the model takes 1×3×${height}×${width}`;
   }
   if (output !== undefined && output.name !== plan.output) {
-    return `it names the output "${output.name}", the model has ["${plan.output}"]`;
+    return `it names the output "${output.name}", but the model has ["${plan.output}"]`;
   }
   return undefined;
 }

@@ -101,7 +101,9 @@ async function decodeBackground(file: Uint8Array<ArrayBuffer>, limits: DecodeLim
     return await decode(file, limits);
   } catch (error) {
     if (!(error instanceof ImageError)) throw error;
-    throw new ImageError("invalid_background", `the background picture: ${error.message}`, { cause: error });
+    throw new ImageError("invalid_background", `the background image cannot be used: ${error.message}`, {
+      cause: error,
+    });
   }
 }
 

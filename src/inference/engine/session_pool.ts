@@ -51,7 +51,7 @@ export class SessionPool {
   /** Why it is this backend. */
   get backendReason(): string {
     if (this.#options.backend !== "auto") return "chosen by INFERENCE_BACKEND";
-    return ["the best that loads", ...this.#reasons].join("; ");
+    return ["the fastest that loads", ...this.#reasons].join("; ");
   }
 
   /** Whether the backend can run a model. */

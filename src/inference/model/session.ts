@@ -92,7 +92,7 @@ function findMismatch(session: InferenceSession, manifest: Manifest): string | u
   const [inputName, outputName] = tensorNames(session, manifest);
   const metadata = session.inputMetadata.find((metadata) => metadata.name === inputName);
   if (metadata === undefined) {
-    return `it names the input "${inputName}", the model has ${JSON.stringify(session.inputNames)}`;
+    return `it names the input "${inputName}", but the model has ${JSON.stringify(session.inputNames)}`;
   }
   if (!metadata.isTensor || metadata.type !== "float32") {
     return `the input "${inputName}" is ${metadata.isTensor ? metadata.type : "not a tensor"}, but must be float32`;
@@ -101,9 +101,11 @@ function findMismatch(session: InferenceSession, manifest: Manifest): string | u
   // An axis whose size the model leaves open has a name in place of a size.
   const matches = metadata.shape.length === 4 &&
     metadata.shape.every((size, axis) => typeof size !== "number" || size < 0 || size === expected[axis]);
-  if (!matches) return `it gives the input shape ${expected.join("×")}, the model takes ${metadata.shape.join("×")}`;
+  if (!matches) {
+    return `it gives the input shape ${expected.join("×")}, but the model takes ${metadata.shape.join("×")}`;
+  }
   if (!session.outputNames.includes(outputName)) {
-    return `it names the output "${outputName}", the model has ${JSON.stringify(session.outputNames)}`;
+    return `it names the output "${outputName}", but the model has ${JSON.stringify(session.outputNames)}`;
   }
   return undefined;
 }

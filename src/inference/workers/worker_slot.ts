@@ -32,7 +32,7 @@ export class WorkerSlot {
 
   /** Ends the worker and starts a new one. */
   renew(): void {
-    this.end(new EngineError("worker_failed", `the ${this.#options.name} worker was ended`));
+    this.end(new EngineError("worker_failed", `the ${this.#options.name} worker was stopped`));
     this.doneSteps.clear();
     this.#worker = this.#start();
     this.ended = undefined;

@@ -33,14 +33,14 @@ const jsonRequestSchema = optionsQuery.extend({
 });
 const formRequestSchema = jsonRequestSchema.extend({
   file: fileSchema("The image file.").optional(),
-  background_image: fileSchema("A picture to put behind the subject.").optional(),
+  background_image: fileSchema("An image to put behind the subject.").optional(),
 });
 
 export const cutoutsPaths = [
   describeRoute({
     method: "post",
     path: "/cutouts",
-    summary: "Removes the background of an image",
+    summary: "Removes the background from an image",
     description:
       "Send the image itself, or one of `file`, `image_base64` and `image_url`. Options may be in the query " +
       "or in the body. `format` sets the format of the cutout; without it, `Accept` does.",
@@ -100,14 +100,14 @@ export const cutoutsPaths = [
     method: "get",
     path: "/cutouts/{image}",
     summary: "Returns a cutout from the cache",
-    description: "Saves the upload for clients that know the image's digest.",
+    description: "Clients that know the image's digest can skip the upload.",
     tags: ["cutouts"],
     security: clientSecurity,
     request: {
       params: imageParameter,
       query: optionsQuery,
       headers: cacheControlParameter.extend({
-        "If-None-Match": z.string().optional().describe("Entity tags of the client's copies."),
+        "If-None-Match": z.string().optional().describe("Entity tags of the copies that the client has."),
         "Prefer": z.string().optional().meta({
           description: "`handling=lenient` (RFC 7240): 204 instead of 404, which every browser logs as an error.",
           example: "handling=lenient",

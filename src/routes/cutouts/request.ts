@@ -65,7 +65,7 @@ function isImageItself(contentType: string | undefined, body: Uint8Array): boole
 function sourceOf(fields: Fields): Source {
   const given = SOURCES.filter((source) => fields.has(source));
   if (given.length === 0) throw new HttpError(422, "no_image", EXPECTED);
-  if (given.length > 1) throw new HttpError(422, "several_images", `send one of ${given.join(" and ")}, not both`);
+  if (given.length > 1) throw new HttpError(422, "several_images", `send only one of these: ${given.join(", ")}`);
   const [source] = given;
   const value = fields.get(source)!;
   if (source === "file") {

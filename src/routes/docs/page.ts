@@ -123,7 +123,7 @@ function errors(): Html {
     `
   );
   return html`
-    <p>${prose("Errors are `application/problem+json` (RFC 9457), or have the format of the API that was called.")}</p>
+    <p>${prose("Errors are `application/problem+json` (RFC 9457), except in APIs with their own error format.")}</p>
     <div class="scroll" tabindex="0">
       <table><tr><th>status</th><th>code</th><th>when</th></tr>${rows}</table>
     </div>

@@ -9,7 +9,7 @@ export const docsPaths = [
   describeRoute({
     method: "get",
     path: "/openapi.json",
-    summary: "This API description for programs",
+    summary: "This API description in OpenAPI 3.1",
     tags: ["service"],
     responses: {
       200: {
@@ -25,7 +25,7 @@ export const docsPaths = [
   describeRoute({
     method: "get",
     path: "/docs",
-    summary: "This API description for people",
+    summary: "This API description as a web page",
     tags: ["service"],
     responses: {
       200: {

@@ -16,7 +16,8 @@ const ONE_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z
 
 export const predictRequestSchema = z.object({
   file_path: z.string().max(4096).meta({
-    description: "A name for the image, for logs and for `CACHE_KEY=file_path`. No file of this name is read.",
+    description:
+      "A name for the image, for logs and for `CACHE_KEY=file_path`. The server reads no file with this name.",
     example: "coffee.jpg",
   }),
   img_base64: z.string().min(1).meta({
@@ -25,7 +26,7 @@ export const predictRequestSchema = z.object({
   }),
   model: z.string().optional().describe("One of the models that `GET /metadata` lists."),
   options: renderOptionsSchema.optional().describe(
-    "How to render the cutout: by default, as a PNG of the image's size.",
+    "How to render the cutout; by default, as a PNG of the same size as the image.",
   ),
 });
 
@@ -34,7 +35,7 @@ const responseSchema = z.object({
   img_none_bg_base64: z.string().describe("The cutout file in base64."),
 }).meta({ id: "Cutout" });
 
-const requestId = z.string().optional().describe("Only for errors of the server: identifies the request in its log.");
+const requestId = z.string().optional().describe("Only for internal errors: identifies the request in its log.");
 
 const errorSchema = z.object({
   status: z.literal("ng"),
@@ -48,7 +49,7 @@ export const predictPaths = [
   describeRoute({
     method: "post",
     path: "/predict",
-    summary: "Removes the background of an image",
+    summary: "Removes the background from an image",
     description: "Sending the same image again is a cache hit, even under another name.",
     tags: ["cutouts"],
     security: clientSecurity,

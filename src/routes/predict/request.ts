@@ -11,7 +11,7 @@ const EXPECTED = `send {"file_path": string, "img_base64": string}`;
 export function requireJson(contentType: string | undefined): void {
   const mediaType = mediaTypeOf(contentType);
   if (mediaType === undefined || isJson(mediaType)) return;
-  throw new HttpError(415, "unsupported_content_type", `the body is ${mediaType}; send application/json`);
+  throw new HttpError(415, "unsupported_content_type", `unsupported Content-Type ${mediaType}; send application/json`);
 }
 
 /** @throws {HttpError} 400 `invalid_base64`, 422 `invalid_json`, `invalid_request`. */

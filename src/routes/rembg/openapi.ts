@@ -18,9 +18,9 @@ const errorSchema = z.object({
   detail: z.union([
     z.string(),
     z.array(z.object({ loc: z.array(z.union([z.string(), z.int()])), msg: z.string(), type: z.string() })),
-  ]).describe("The problem: in words, or for each parameter."),
+  ]).describe("The problem as text, or one entry for each invalid parameter."),
   code: z.string(),
-  request_id: z.string().optional().describe("Only for errors of the server: identifies the request in its log."),
+  request_id: z.string().optional().describe("Only for internal errors: identifies the request in its log."),
 }).meta({ id: "RembgError" });
 
 const responses = {

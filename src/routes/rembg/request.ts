@@ -61,7 +61,7 @@ export function parseParameters(given: Record<string, unknown>, place: Place): P
     if (parameters[name as keyof typeof NOT_SERVED]) throw faultOf(place, name, reason, "not_served");
   }
   if (parameters.extras !== undefined && !/^\s*(\{\s*\}\s*)?$/.test(parameters.extras)) {
-    throw faultOf(place, "extras", "no model here supports them", "not_served");
+    throw faultOf(place, "extras", "no model on this server supports prompts", "not_served");
   }
   return parameters;
 }

@@ -13,7 +13,7 @@ import { parametersSchema } from "./request.ts";
 
 const errorSchema = z.object({
   errors: z.array(z.object({ title: z.string(), code: z.string(), detail: z.string().optional() })).min(1),
-  request_id: z.string().optional().describe("Only for errors of the server: identifies the request in its log."),
+  request_id: z.string().optional().describe("Only for internal errors: identifies the request in its log."),
 }).meta({ id: "RemovebgErrors" });
 
 const resultSchema = z.object({
@@ -53,7 +53,7 @@ const failures = {
 const textFields = parametersSchema.omit({ image_file: true, bg_image_file: true }).partial();
 const formFields = textFields.extend({
   image_file: fileSchema("The image file, or one of `image_file_b64` and `image_url`.").optional(),
-  bg_image_file: fileSchema("A picture to put behind the subject.").optional(),
+  bg_image_file: fileSchema("An image to put behind the subject.").optional(),
 }).meta({ example: { image_file: "@photo.jpg" } });
 
 export const removebgPaths = [
@@ -87,12 +87,12 @@ export const removebgPaths = [
           ...cutoutHeaders,
           "X-Width": header("The result's width, in pixels."),
           "X-Height": header("The result's height, in pixels."),
-          "X-Foreground-Top": header("Position of the foreground in the result, in pixels."),
-          "X-Foreground-Left": header("As above."),
-          "X-Foreground-Width": header("Size of the foreground, in pixels."),
-          "X-Foreground-Height": header("As above."),
+          "X-Foreground-Top": header("Distance from the top of the result to the foreground, in pixels."),
+          "X-Foreground-Left": header("Distance from the left of the result to the foreground, in pixels."),
+          "X-Foreground-Width": header("Width of the foreground, in pixels."),
+          "X-Foreground-Height": header("Height of the foreground, in pixels."),
           "X-Credits-Charged": header("Always 0."),
-          "X-Type": { ...header("The `type` of the request, since none is detected."), required: false },
+          "X-Type": { ...header("The `type` of the request, or `other`; the type is not detected."), required: false },
         },
         content: {
           "image/png": binaryFile,
@@ -103,7 +103,7 @@ export const removebgPaths = [
         },
       },
       ...failures,
-      504: failure("The image took longer than `INFERENCE_TIMEOUT_MS`."),
+      504: failure("Processing the image took longer than `INFERENCE_TIMEOUT_MS`."),
     },
   }),
   describeRoute({

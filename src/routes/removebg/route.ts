@@ -101,7 +101,7 @@ function requireForeground({ foreground }: Layout): void {
   throw parameterError({
     title: "Could not identify foreground in image",
     code: "unknown_foreground",
-    detail: "no subject was found in the image, or in its roi",
+    detail: "no subject was found in the image or in its region of interest",
   });
 }
 

@@ -26,7 +26,7 @@ const healthSchema = z.object({
     threads: count,
     workers: count,
     waiting: count.describe("Images in the queue."),
-    queue_limit: count.describe("How many images may wait."),
+    queue_limit: count.describe("Maximum number of images that wait."),
     running: count,
     inferences: count.describe("Model runs for requests since start."),
     worker_restarts: count,
@@ -45,7 +45,7 @@ const tensor = { shape: z.array(z.int()), type: z.string() };
 
 const modelSchema = z.object({
   name: z.string(),
-  version: z.string().describe("Changes with everything that can change a mask."),
+  version: z.string().describe("Changes whenever masks could change."),
   licence: z.string(),
   source: z.string(),
   sha256: z.string(),
@@ -130,7 +130,7 @@ export function aboutRoute(options: AboutRouteOptions): Hono<AppEnv> {
   const route = new Hono<AppEnv>();
 
   route.get("/", (c) => {
-    const message = `Cutcache ${appVersion} removes the background of images. POST one to /predict.`;
+    const message = `Cutcache ${appVersion} removes the background from images. POST one to /predict.`;
     c.header("Vary", "Accept");
     const json = negotiate(c, ["text/plain", "application/json"]) === "application/json";
     return json ? c.json({ message }) : c.text(`${message}\n`);

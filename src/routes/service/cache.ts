@@ -188,7 +188,7 @@ function authorize(c: Context<AppEnv>, adminToken: SecretToken | undefined): voi
     throw new HttpError(
       403,
       "no_admin_token",
-      "deleting requires ADMIN_TOKEN, which this server does not have; set it and send it",
+      "deleting requires ADMIN_TOKEN; set it on this server, then send it as the token",
     );
   }
   requireAdmin(c.req.raw.headers, adminToken);
@@ -201,7 +201,7 @@ function parseLimit(text: string | undefined): number {
   throw new HttpError(
     422,
     "invalid_limit",
-    `limit is ${JSON.stringify(text)}, not a whole number from 0 to ${NEWEST.max}`,
+    `limit must be a whole number from 0 to ${NEWEST.max}, not ${JSON.stringify(text)}`,
   );
 }
 

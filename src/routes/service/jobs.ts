@@ -18,10 +18,10 @@ export const jobsPaths = [
   describeRoute({
     method: "get",
     path: "/jobs/{id}",
-    summary: "The progress of a pending request",
+    summary: "The progress of a request",
     description:
-      "For the client that sent an image with a random UUID as `X-Request-Id`. Nobody can guess such an id, so no token " +
-      "is needed. An unknown id is not an error: a client may ask before its image has arrived.",
+      "For clients that sent an image with a random UUID as `X-Request-Id`. Nobody can guess such an ID, so no token " +
+      "is needed. An unknown ID is not an error: a client may ask before its image has arrived.",
     tags: ["cutouts"],
     request: {
       params: z.object({

@@ -60,21 +60,25 @@ export function exposeState(sources: StateSources): void {
 
   counter(
     "cutcache_cache_hits_total",
-    "Cutouts from the cache, by tier; mask: rendered from a cached mask.",
+    "Cutouts served from the cache, by tier; mask means rendered from a cached mask.",
     () => {
       const { hits, masks } = cutouts.counts;
       const byTier = cache.tiers.map((tier) => [{ tier }, hits[tier] ?? 0] as const);
       return [...byTier, [{ tier: "mask" }, masks] as const];
     },
   );
-  counter("cutcache_cache_misses_total", "Cutouts that took an inference.", () => cutouts.counts.inferences);
-  counter("cutcache_coalesced_total", "Cutouts made for another request that was already running.", () => {
-    return cutouts.counts.coalesced;
-  });
+  counter("cutcache_cache_misses_total", "Cutouts that needed an inference.", () => cutouts.counts.inferences);
+  counter(
+    "cutcache_coalesced_total",
+    "Requests that shared the cutout of another request that was already running.",
+    () => {
+      return cutouts.counts.coalesced;
+    },
+  );
 
-  counter("cutcache_inferences_total", "Model runs for images.", () => engineStatus().inferences);
+  counter("cutcache_inferences_total", "Model runs for requests.", () => engineStatus().inferences);
   gauge("cutcache_queue_length", "Images waiting for a worker.", () => engineStatus().waiting);
-  gauge("cutcache_queue_limit", "How many images may wait.", () => engineStatus().queueLimit);
+  gauge("cutcache_queue_limit", "Maximum number of images that wait.", () => engineStatus().queueLimit);
   gauge("cutcache_jobs_running", "Images being processed.", () => engineStatus().running);
   counter("cutcache_worker_restarts_total", "Workers that were replaced.", () => engineStatus().workerRestarts);
 
@@ -86,13 +90,13 @@ export function exposeState(sources: StateSources): void {
     return ["closed", "half-open", "open"].map((state) => [{ state }, Number(state === health.breaker)] as const);
   });
 
-  gauge("cutcache_ready", "1 while GET /readyz says ready.", () => Number(readiness.reason === undefined));
+  gauge("cutcache_ready", "1 while GET /readyz returns 200, else 0.", () => Number(readiness.reason === undefined));
   gauge("cutcache_resident_memory_bytes", "Resident memory of the process.", () => Deno.memoryUsage().rss);
   gauge("cutcache_start_time_seconds", "Start time of the process, in seconds since the epoch.", () => {
     return performance.timeOrigin / 1000;
   });
   const build = { version: appVersion, model: manifest.name, model_version: version };
-  gauge("cutcache_build_info", "Always 1; the labels name version, model and backend.", () => {
+  gauge("cutcache_build_info", "Always 1; its labels are the version, model and backend.", () => {
     return [[{ ...build, backend: engineStatus().backend }, 1]];
   });
 }

@@ -20,7 +20,7 @@ export function toHttpError(error: unknown): HttpError {
     return new HttpError(errorCodes[error.code].status, error.code, error.message, headers);
   }
   if (error instanceof DOMException && error.name === "AbortError") {
-    return new HttpError(503, "client_gone", "the client closed the request before it was served");
+    return new HttpError(503, "client_gone", "the client disconnected before the response");
   }
   return new HttpError(500, "internal_error", "something went wrong on the server; its log has the details");
 }

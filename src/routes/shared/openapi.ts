@@ -38,13 +38,13 @@ export const commonHeaders = { "X-Request-Id": header("Identifies this request i
 /** Headers of every cutout; see `CutoutResponses`. */
 export const cutoutHeaders = {
   ...commonHeaders,
-  "ETag": header("Strong; for `If-None-Match`."),
+  "ETag": header("A strong entity tag, for `If-None-Match`."),
   "Age": {
     ...header("Time since the cutout was made, in seconds."),
     schema: { type: "integer" as const, minimum: 0 },
   },
   "Cache-Status": header("Where the cutout came from (RFC 9211)."),
-  "Server-Timing": header("Time of each stage, in milliseconds."),
+  "Server-Timing": header("Duration of each stage, in milliseconds."),
   "Cache-Control": header("Who may cache the response, and for how long."),
 };
 
@@ -159,7 +159,7 @@ export async function documentOf(routes: readonly RouteConfig[], version: string
     info: {
       title: "Cutcache",
       version,
-      description: "Removes the background of images, and never does the same work twice.",
+      description: "Removes the background from images and never does the same work twice.",
       license: { name: "MIT", url: "https://opensource.org/license/mit" },
     },
     servers: [{ url: "/" }],
