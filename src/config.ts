@@ -70,7 +70,7 @@ export const settings = z.object({
     "Largest result written to Redis, in bytes of base64; if a result is larger, Redis keeps only its mask.",
   ),
   CACHE_REQUEST_BYTES: integer(10_000).default(1_000_000).describe(
-    "Largest request sent to Redis, in bytes; larger results are written in parts. Upstash accepts 1 MB on its free plan and 10 MB on others, serverless-redis-http 8,000,000 bytes.",
+    "Largest request sent to Redis, in bytes; larger results are written in parts. Upstash accepts 1 MB on its free plan and 10 MB on others; serverless-redis-http accepts 8,000,000 bytes.",
   ),
   CACHE_TIMEOUT_MS: integer(1).default(200).describe(
     "How long a request waits for the durable store, in milliseconds, before it counts as a miss.",

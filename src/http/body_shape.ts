@@ -30,13 +30,15 @@ export function requireSimpleJson(body: Uint8Array): void {
       throw new HttpError(
         422,
         "invalid_json",
-        `the JSON has more than ${MAX_STRUCTURE_BYTES} bytes outside of strings`,
+        `the JSON has more than ${MAX_STRUCTURE_BYTES} bytes outside strings`,
       );
     }
     const byte = body[at];
     if (byte === QUOTE) at = endOfString(body, at);
     else if (byte === OPEN_BRACKET || byte === OPEN_BRACE) {
-      if (++depth > MAX_DEPTH) throw new HttpError(422, "invalid_json", `the JSON is nested over ${MAX_DEPTH} levels`);
+      if (++depth > MAX_DEPTH) {
+        throw new HttpError(422, "invalid_json", `the JSON is nested more than ${MAX_DEPTH} levels deep`);
+      }
     } else if (byte === CLOSE_BRACKET || byte === CLOSE_BRACE) depth--;
   }
 }

@@ -65,7 +65,7 @@ export class MetricsExporter {
       signal: AbortSignal.timeout(EXPORT_TIMEOUT_MS),
     });
     await response.body?.cancel();
-    if (!response.ok) throw new Error(`the collector answered ${response.status}`);
+    if (!response.ok) throw new Error(`the collector returned ${response.status}`);
   }
 
   #metricOf({ name, help, type, values }: MetricObjectWithValues<MetricValue<string>>): object {
