@@ -155,7 +155,7 @@ Deno.test("engine › a manifest that does not match its model is an error at th
     [
       "input size",
       { input: { name: "input.1", width: 512, height: 320 } },
-      /gives the input shape 1×3×320×512, the model takes 1×3×320×320/,
+      /gives the input shape 1×3×320×512, but the model takes 1×3×320×320/,
     ],
     ["output name", { output: { name: "alpha" } }, /names the output "alpha", but the model has \["1959"/],
   ];
