@@ -1,5 +1,5 @@
 export { clearHiddenRow, cutOutRow, firstVisible, lastVisible, putOnGray } from "./compose";
-export { convertColours, interpolateColours } from "./colour";
+export { convertColours, interpolateColours, interpolateInks } from "./colour";
 export {
   addToCells,
   addWindows,

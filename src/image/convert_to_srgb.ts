@@ -1,6 +1,7 @@
 import type { Pixels } from "../base/pixels.ts";
 import { borrowKernels, type KernelMemory } from "./kernels.ts";
 import { modelOfCodePoints, modelOfGamma } from "./colour/cicp.ts";
+import { cellsOf, CMYK_GRID, RGB_GRID } from "./colour/grid.ts";
 import { readProfile } from "./colour/icc.ts";
 import { type Matrix, transpose } from "./colour/matrix.ts";
 import type { ColourModel } from "./colour/model.ts";
@@ -18,6 +19,7 @@ const ROUNDING = 1;
  * browsers do.
  */
 export async function convertToSrgb(image: Pixels, tag: ColourTag): Promise<void> {
+  if (tag.kind === "inks") return convertInks(image, tag);
   if (tag.kind === "icc") return await convertByProfile(image, tag.profile);
   const model = tag.kind === "cicp" ? modelOfCodePoints(tag) : modelOfGamma(tag);
   if (model !== undefined) convertByModel(image, model);
@@ -35,30 +37,28 @@ async function convertByProfile(image: Pixels, profile: Uint8Array<ArrayBuffer>)
   }
 }
 
-/** Larger images are converted by a sample of the profile, in pixels: LittleCMS takes 0.1 s for each million. */
-const MAX_EXACT_PIXELS = 2_000_000;
-/** Nodes along each side of the sample: every fifth value. */
-const SIDE = 52;
-const STEP = 255 / (SIDE - 1);
-
+/** LittleCMS takes almost a microsecond for each pixel, so it converts a grid of colours, between which a kernel interpolates. */
 async function convertByTables(image: Pixels, profile: Uint8Array<ArrayBuffer>): Promise<void> {
-  const { convertByLittleCms } = await import("./formats/magick.ts");
-  if (image.width * image.height <= MAX_EXACT_PIXELS) return await convertByLittleCms(image, profile);
-  const nodes = new Uint8Array(SIDE ** 3 * 4);
-  for (let i = 0; i < SIDE ** 3; i++) {
-    const [red, green, blue] = [Math.floor(i / SIDE ** 2), Math.floor(i / SIDE) % SIDE, i % SIDE];
-    nodes.set([red * STEP, green * STEP, blue * STEP, 255], 4 * i);
-  }
-  await convertByLittleCms({ data: nodes, width: SIDE ** 2, height: SIDE }, profile);
-  const cells = Int32Array.from({ length: 256 }, (_, value) => {
-    const below = Math.min(SIDE - 2, Math.floor(value / STEP));
-    return below * 512 + Math.round(256 * (value / STEP - below));
-  });
+  const { sampleProfile } = await import("./formats/magick.ts");
+  const nodes = await sampleProfile(profile, RGB_GRID);
   using memory = borrowKernels();
-  const [nodesAt, cellsAt] = [memory.reserve(nodes.length), memory.place(cells)];
+  const { side } = RGB_GRID;
+  const [nodesAt, cellsAt] = [memory.place(nodes), memory.place(cellsOf(RGB_GRID))];
   const pixelsAt = memory.reserve(BLOCK * 4);
-  memory.bytes.set(nodes, nodesAt);
-  inBlocks(image, memory, pixelsAt, (count) => memory.run.interpolateColours(pixelsAt, count, nodesAt, SIDE, cellsAt));
+  inBlocks(image, memory, pixelsAt, (count) => memory.run.interpolateColours(pixelsAt, count, nodesAt, side, cellsAt));
+}
+
+function convertInks(image: Pixels, { colours, alpha }: ColourTag & { kind: "inks" }): void {
+  const { side } = CMYK_GRID;
+  const nodes = new Uint32Array(colours.buffer, colours.byteOffset, side ** 4);
+  // Each beside the one with more cyan.
+  const pairs = new Uint32Array(2 * (side - 1) * side ** 3);
+  for (let i = 0; 2 * i < pairs.length; i++) [pairs[2 * i], pairs[2 * i + 1]] = [nodes[i], nodes[i + side ** 3]];
+  using memory = borrowKernels();
+  const [nodesAt, cellsAt] = [memory.place(pairs), memory.place(cellsOf(CMYK_GRID))];
+  const pixelsAt = memory.reserve(BLOCK * 4);
+  inBlocks(image, memory, pixelsAt, (count) => memory.run.interpolateInks(pixelsAt, count, nodesAt, side, cellsAt));
+  alpha?.forEach((value, i) => image.data[4 * i + 3] = value);
 }
 
 /** Converts the pixels block by block, each by `convert` at `pixelsAt`. */
@@ -89,9 +89,8 @@ function convertByModel(image: Pixels, model: ColourModel): void {
   if (isIdentity(lights, encoded)) return;
   using memory = borrowKernels();
   const lightsAt = memory.place(lights);
-  const encodedAt = memory.reserve(encoded.length);
+  const encodedAt = memory.place(encoded);
   const pixelsAt = memory.reserve(BLOCK * 4);
-  memory.bytes.set(encoded, encodedAt);
   inBlocks(
     image,
     memory,

@@ -32,6 +32,7 @@ interface Kernels {
   stretch(from: number, to: number, count: number, low: number, range: number): void;
   convertColours(pixels: number, count: number, lights: number, encoded: number, maxStep: number): void;
   interpolateColours(pixels: number, count: number, nodes: number, side: number, cells: number): void;
+  interpolateInks(pixels: number, count: number, nodes: number, side: number, cells: number): void;
   addToCells(pixels: number, alphas: number, width: number, columns: number, sums: number): void;
   sumWindows(
     from: number,
@@ -169,7 +170,7 @@ class KernelMemory implements Disposable {
    * Reserves memory for a table and copies it there.
    * @returns the table's address.
    */
-  place(table: Int32Array | Float32Array): number {
+  place(table: Uint8Array | Int32Array | Uint32Array | Float32Array): number {
     const address = this.reserve(table.byteLength);
     this.bytes.set(new Uint8Array(table.buffer, table.byteOffset, table.byteLength), address);
     return address;

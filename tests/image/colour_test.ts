@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { inflateSync } from "node:zlib";
 import { convertToSrgb } from "../../src/image/convert_to_srgb.ts";
 import type { ColourTag } from "../../src/image/colour/tag.ts";
 import { decode } from "../../src/image/decode.ts";
@@ -60,23 +59,6 @@ Deno.test("colour › alpha is no colour", async () => {
   const data = Uint8Array.of(250, 10, 10, 7, 10, 250, 10, 0);
   await convertToSrgb({ data, width: 2, height: 1 }, cicp(12, 13));
   assert.deepEqual([data[3], data[7]], [7, 0]);
-});
-
-Deno.test("colour › tables of a profile are sampled for a large picture, with hardly an error", async () => {
-  const png = fixture("unusual/lut.png");
-  const at = new TextDecoder("latin1").decode(png).indexOf("iCCP");
-  const length = new DataView(png.buffer).getUint32(at - 4);
-  const chunk = png.subarray(at + 4, at + 4 + length);
-  const tag: ColourTag = { kind: "icc", profile: new Uint8Array(inflateSync(chunk.subarray(chunk.indexOf(0) + 2))) };
-  const exact = await convertedCube(tag);
-  const TIMES = 500;
-  const data = new Uint8Array(TIMES * exact.length);
-  for (let i = 0; i < TIMES; i++) data.set(cube(), i * exact.length);
-  await convertToSrgb({ data, width: 64, height: 64 * TIMES }, tag);
-  const errors = exact.map((value, i) => Math.abs(value - data[i]));
-  assert.ok(errors.every((error) => error <= 6), `${Math.max(...errors)}`);
-  assert.ok(errors.reduce((sum, error) => sum + error, 0) < 0.5 * errors.length);
-  assert.deepEqual(data.slice(-exact.length), data.slice(0, exact.length));
 });
 
 Deno.test("colour › a hostile profile is ignored", async () => {

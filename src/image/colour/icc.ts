@@ -1,4 +1,4 @@
-import { type ColourModel, encodeSrgb, sampled } from "./model.ts";
+import { type ColourModel, decodeSrgb, encodeSrgb, sampled } from "./model.ts";
 import { d50ToLinearSrgb, type Matrix, multiply, transpose, type Vector } from "./matrix.ts";
 
 /** What an ICC profile (ICC.1:2022) is for: the fields that decide how it is applied. */
@@ -31,17 +31,17 @@ export function readProfile(bytes: Uint8Array<ArrayBuffer>): Profile {
 
 function modelOf(space: string, connection: string, tags: Map<string, DataView>): ColourModel | undefined {
   if (space === "GRAY" && tags.has("kTRC")) {
-    const light = readCurve(tags.get("kTRC")!);
+    const curve = readCurve(tags.get("kTRC")!);
     // In Lab a gray curve gives lightness (ICC.1:2022, 8.3.4), a percentage here.
-    const curve = connection === "Lab " ? light.map(lightness) : light;
-    return { curves: [curve], matrix: [[1, 0, 0], [1, 0, 0], [1, 0, 0]], encode: encodeSrgb };
+    const light = connection === "Lab " ? (x: number) => lightness(curve(x)) : curve;
+    return { curves: [sampledGray(light)], matrix: [[1, 0, 0], [1, 0, 0], [1, 0, 0]], encode: encodeSrgb };
   }
   const columns = ["rXYZ", "gXYZ", "bXYZ"].map((tag) => tags.get(tag));
   const curves = ["rTRC", "gTRC", "bTRC"].map((tag) => tags.get(tag));
   if (space !== "RGB " || connection !== "XYZ " || [...columns, ...curves].includes(undefined)) return undefined;
   const toXyz = transpose(columns.map((tag) => readXyz(tag!)) as unknown as Matrix);
   return {
-    curves: curves.map((tag) => readCurve(tag!)),
+    curves: curves.map((tag) => sampled(readCurve(tag!))),
     matrix: multiply(d50ToLinearSrgb(), toXyz),
     encode: encodeSrgb,
   };
@@ -57,24 +57,36 @@ function readXyz(tag: DataView): Vector {
   return [8, 12, 16].map((at) => fixed(tag, at)) as unknown as Vector;
 }
 
-/** A `curveType` or `parametricCurveType` (ICC.1:2022, 10.6 and 10.18). */
-function readCurve(tag: DataView): Float64Array {
+/** LittleCMS samples gray at so many places, and is linear between them. Darkest tones would differ by up to 10 of 255. */
+const GRAY_STEPS = 32;
+
+/** Light that gives the same values in sRGB as LittleCMS. */
+function sampledGray(light: (value: number) => number): Float64Array {
+  const nodes = Array.from({ length: GRAY_STEPS + 1 }, (_, i) => encodeSrgb(light(i / GRAY_STEPS)));
+  return sampled((x) => decodeSrgb(linear(nodes, x)));
+}
+
+/** Between evenly spaced values, `x` from 0 to 1. */
+function linear(values: ArrayLike<number>, x: number): number {
+  const place = x * (values.length - 1);
+  const low = Math.min(Math.floor(place), values.length - 2);
+  return values[low] + (values[low + 1] - values[low]) * (place - low);
+}
+
+/** A `curveType` or `parametricCurveType` (ICC.1:2022, 10.6 and 10.18), for values from 0 to 1. */
+function readCurve(tag: DataView): (x: number) => number {
   const curve = tag.getUint32(0) === 0x70617261 ? parametric(tag) : table(tag);
-  const values = sampled(curve);
-  if (!values.every(Number.isFinite)) throw new Error("a curve of no numbers");
-  return values;
+  if (!sampled(curve).every(Number.isFinite)) throw new Error("a curve of no numbers");
+  return curve;
 }
 
 function table(tag: DataView): (x: number) => number {
   if (tag.getUint32(0) !== 0x63757276) throw new Error("no curve");
   const count = tag.getUint32(8);
   if (count === 0) return (x) => x;
-  const at = (i: number) => tag.getUint16(12 + 2 * i);
-  if (count === 1) return (x) => x ** (at(0) / 256);
-  return (x) => {
-    const low = Math.min(Math.floor(x * (count - 1)), count - 2);
-    return (at(low) + (at(low + 1) - at(low)) * (x * (count - 1) - low)) / 65535;
-  };
+  if (count === 1) return (x) => x ** (tag.getUint16(12) / 256);
+  const values = Float64Array.from({ length: count }, (_, i) => tag.getUint16(12 + 2 * i) / 65535);
+  return (x) => linear(values, x);
 }
 
 function parametric(tag: DataView): (x: number) => number {

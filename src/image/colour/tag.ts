@@ -10,6 +10,8 @@ export interface Chromaticities {
 export type ColourTag =
   /** An ICC profile (ICC.1:2022). */
   | { readonly kind: "icc"; readonly profile: Uint8Array<ArrayBuffer> }
+  /** Pixels are CMYK. `colours` are those of `CMYK_GRID` in sRGB; `alpha` is a byte for each pixel, or all are opaque. */
+  | { readonly kind: "inks"; readonly colours: Uint8Array; readonly alpha?: Uint8Array }
   /** Code points of ITU-T H.273, as in PNG's `cICP` and the `nclx` of AVIF and HEIC. */
   | { readonly kind: "cicp"; readonly primaries: number; readonly transfer: number }
   /** PNG's `gAMA` and `cHRM`: a sample is light to the power of `gamma`. */

@@ -33,11 +33,8 @@ export const decodeJpeg: Decoder = async (bytes, checkSize, enough) => {
   // A file that merely lacks its last marker has all its rows.
   const end = header.end ?? bytes.length;
   const file = header.end === undefined ? joined(bytes, END_OF_IMAGE) : bytes;
-  // mozjpeg knows neither CMYK nor 12 bits. ImageMagick applies a profile of CMYK itself.
-  if (components === 4 || precision !== 8) {
-    const picture = await magickJpeg(file, checkSize);
-    return { ...picture, colour: components === 4 ? undefined : colour, orientation, density };
-  }
+  // mozjpeg knows neither CMYK nor 12 bits.
+  if (components === 4 || precision !== 8) return { ...await magickJpeg(file, checkSize), orientation, density };
   // The file may hold the picture turned by 90 degrees.
   const turn = (size: Size): Size => orientation > 4 ? { width: size.height, height: size.width } : size;
   const upright = enough?.(turn(header));

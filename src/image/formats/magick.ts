@@ -1,6 +1,6 @@
 import { ImageError } from "../../base/errors.ts";
 import type { Size } from "../../base/layout.ts";
-import type { Pixels } from "../../base/pixels.ts";
+import { CMYK_GRID, type Grid, nodesOf } from "../colour/grid.ts";
 import srgb from "../colour/srgb.icc" with { type: "bytes" };
 import type { ColourTag } from "../colour/tag.ts";
 import { type Bytes, type DecodedFile, type Decoder, placeOnCanvas } from "./format.ts";
@@ -20,8 +20,6 @@ export type MagickFormat = "AVIF" | "BMP" | "GIF" | "HEIC" | "JPEG" | "JXL" | "T
 /** The most memory that it may use, in bytes. An image of 50 megapixels needs about 500 MB. */
 const MAX_MEMORY = 1_500_000_000n;
 const MAX_SIDE = 65_535n;
-/** Pixels that a profile's tables convert at a time. LittleCMS prepares the tables again for each band, in some 0.1 s. */
-const BAND = 1_000_000;
 
 let magick: Magick | undefined;
 /** Dropped when garbage is collected: it is large, and compiling it again takes about 0.1 s. */
@@ -128,7 +126,7 @@ function toPixels(magick: Magick, format: MagickFormat, image: MagickImage): Dec
   const profile = image.getColorProfile()?.data.slice() as Bytes | undefined;
   const colour = inRgb(magick, image, profile);
   const { width, height, page, orientation } = image;
-  const pixels = { data: bytesOf(image), width, height };
+  const pixels = { data: bytesOf(image, colour?.kind === "inks" ? "CMYK" : "RGBA"), width, height };
   const density = densityOf(magick, image);
   if (format !== "GIF") return { ...pixels, colour, orientation, density };
   const [x, y] = [page.x, page.y];
@@ -141,54 +139,57 @@ function toPixels(magick: Magick, format: MagickFormat, image: MagickImage): Dec
   });
 }
 
-/** Makes CMYK and the like RGB; returns the tag of a profile that is still to be applied. */
+/** Makes other colour spaces RGB, except for CMYK with a profile; returns the tag of what is still to be applied. */
 function inRgb(magick: Magick, image: MagickImage, profile: Bytes | undefined): ColourTag | undefined {
   const { ColorSpace } = magick;
   const { colorSpace } = image;
-  if (colorSpace === ColorSpace.CMYK) {
-    if (profile !== undefined && applyProfile(magick, image, profile)) return undefined;
-    image.colorSpace = ColorSpace.sRGB;
-    return undefined;
-  }
+  const colours = profile && colorSpace === ColorSpace.CMYK ? tryToSample(magick, profile) : undefined;
+  if (colours !== undefined) return { kind: "inks", colours, alpha: image.hasAlpha ? bytesOf(image, "A") : undefined };
   const isPlain = colorSpace === ColorSpace.sRGB || colorSpace === ColorSpace.Gray;
   if (!isPlain) image.colorSpace = ColorSpace.sRGB;
   return isPlain && profile !== undefined ? { kind: "icc", profile } : undefined;
 }
 
-/** LittleCMS: relative colorimetric, with black point compensation. */
-function applyProfile(magick: Magick, image: MagickImage, profile: Bytes): boolean {
-  image.renderingIntent = magick.RenderingIntent.Relative;
-  image.blackPointCompensation = true;
+function tryToSample(magick: Magick, profile: Bytes): Bytes | undefined {
   try {
-    const { ColorProfile, ColorTransformMode } = magick;
-    return image.transformColorSpace(new ColorProfile(profile), new ColorProfile(srgb), ColorTransformMode.Quantum);
+    return sample(magick, profile, CMYK_GRID);
   } catch {
-    return false;
+    return undefined;
   }
 }
 
-/** Converts colours to sRGB by a profile that has tables, in place. */
-export function convertByLittleCms({ data, width, height }: Pixels, profile: Bytes): Promise<void> {
-  return withMagick((magick) => {
-    const rows = Math.max(1, Math.floor(BAND / width));
-    for (let y = 0; y < height; y += rows) {
-      const band = data.subarray(y * width * 4, Math.min(height, y + rows) * width * 4);
-      const settings = new magick.MagickReadSettings({
-        format: "RGBA",
-        depth: 8,
-        width,
-        height: band.length / width / 4,
-      });
-      magick.ImageMagick.read(band, settings, (image) => {
-        if (!applyProfile(magick, image, profile)) throw new Error("the profile cannot be applied");
-        band.set(bytesOf(image));
-      });
+/**
+ * The colours of a grid in sRGB, by a profile that has tables.
+ * @throws {Error} if the profile is damaged or for another kind of picture.
+ */
+export function sampleProfile(profile: Bytes, grid: Grid): Promise<Bytes> {
+  return withMagick((magick) => sample(magick, profile, grid));
+}
+
+/**
+ * LittleCMS: relative colorimetric, with black point compensation. In floating point (`HighRes`) it calculates each colour;
+ * otherwise it would make tables first, which takes about 0.1 s.
+ */
+function sample(magick: Magick, profile: Bytes, grid: Grid): Bytes {
+  const { ColorProfile, ColorTransformMode, ImageMagick, MagickReadSettings, RenderingIntent } = magick;
+  const { channels, side } = grid;
+  const size = { width: side ** 2, height: side ** (channels - 2) };
+  const settings = new MagickReadSettings({ ...size, format: channels === 4 ? "CMYK" : "RGBA", depth: 8 });
+  return ImageMagick.read(nodesOf(grid), settings, (image) => {
+    image.renderingIntent = RenderingIntent.Relative;
+    image.blackPointCompensation = true;
+    if (!image.transformColorSpace(new ColorProfile(profile), new ColorProfile(srgb), ColorTransformMode.HighRes)) {
+      throw new Error("the profile cannot be applied");
     }
+    const colours = bytesOf(image);
+    // Paper becomes white, as in LittleCMS's own tables: profiles are rounded.
+    if (channels === 4) colours.fill(255, 0, 4);
+    return colours;
   });
 }
 
-function bytesOf(image: MagickImage): Bytes {
-  return image.getPixels((pixels) => pixels.toByteArray(0, 0, image.width, image.height, "RGBA")) as Bytes;
+function bytesOf(image: MagickImage, channels: "RGBA" | "CMYK" | "A" = "RGBA"): Bytes {
+  return image.getPixels((pixels) => pixels.toByteArray(0, 0, image.width, image.height, channels)) as Bytes;
 }
 
 function densityOf({ DensityUnit }: Magick, { density: { x, y, units } }: MagickImage): DecodedFile["density"] {
