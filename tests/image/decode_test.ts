@@ -175,6 +175,20 @@ Deno.test("decode › a JPEG of which less is enough is decoded at a half, a qua
   RED.forEach((value, i) => assert.ok(Math.abs(corner[i] - value) <= 8, `${corner}`));
 });
 
+Deno.test("decode › AVIF has a limit of its own, because its decoder takes more memory", async () => {
+  const avif = fixture("formats/still.avif");
+  const ispe = new TextDecoder("latin1").decode(avif).indexOf("ispe");
+  new DataView(avif.buffer).setUint32(ispe + 8, 7000);
+  new DataView(avif.buffer).setUint32(ispe + 12, 5000);
+  await assert.rejects(
+    () => decode(avif, { maxPixels: 50_000_000 }),
+    rejectsWith(
+      "image_too_large",
+      /at most 34000000 are allowed: larger AVIF images do not fit into 1.3 GB of memory/,
+    ),
+  );
+});
+
 Deno.test("decode › where there is little memory, and in other formats, less is not decoded", async () => {
   const enough = () => ({ width: 10, height: 10 });
   const jpeg = await paintImage(320, 200, () => RED, "image/jpeg");
