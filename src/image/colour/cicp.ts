@@ -5,7 +5,7 @@ import { SRGB, toLinearSrgb } from "./matrix.ts";
 const D65 = SRGB.white;
 const C: [number, number] = [0.31, 0.316];
 
-/** ITU-T H.273, table 2; what is not listed is taken as sRGB. */
+/** ITU-T H.273, table 2; anything else counts as sRGB. */
 const PRIMARIES: Record<number, Chromaticities> = {
   4: { white: C, red: [0.67, 0.33], green: [0.21, 0.71], blue: [0.14, 0.08] },
   5: { white: D65, red: [0.64, 0.33], green: [0.29, 0.6], blue: [0.15, 0.06] },
@@ -18,8 +18,8 @@ const PRIMARIES: Record<number, Chromaticities> = {
 };
 
 /**
- * ITU-T H.273, table 3. Camera curves of video (1, 6, 14, 15) are shown on the same displays as sRGB, so they are taken as
- * it, like everything that is not listed.
+ * ITU-T H.273, table 3. Camera curves of video (1, 6, 14, 15) are shown on the same displays as sRGB, so they count as
+ * sRGB, like anything else that is not listed.
  */
 const TRANSFERS: Record<number, (value: number) => number> = {
   4: (x) => x ** 2.2,

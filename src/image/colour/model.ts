@@ -2,7 +2,7 @@ import type { Matrix } from "./matrix.ts";
 
 /**
  * A colour space in which each channel becomes light by itself, and the three lights add up: displays, cameras, gray.
- * What it cannot describe has a table in its profile.
+ * Profiles of other colour spaces have tables.
  */
 export interface ColourModel {
   /** 256 numbers a channel: the light of each value, 1 for white. A gray model has one channel. */

@@ -27,7 +27,7 @@ async function run(file: ArrayBuffer) {
   return image;
 }
 
-/** Which of the two a file is, whatever its main brand; undefined if it is neither. */
+/** AVIF or HEIC, by all brands of the file rather than the main one; undefined if it is neither. */
 export function identifyHeif(bytes: Bytes): "avif" | "heic" | undefined {
   if (textAt(bytes, 4, 4) !== "ftyp") return undefined;
   const size = Math.min(viewOf(bytes).getUint32(0), bytes.length, 512);
@@ -43,7 +43,7 @@ export function identifyHeif(bytes: Bytes): "avif" | "heic" | undefined {
 export const decodeAvif: Decoder = async (bytes, checkSize) => {
   const item = readPrimaryItem(bytes);
   if (item.size !== undefined) checkSize(item.size);
-  // libavif's simple interface takes neither sequences nor pictures made of tiles in some layouts.
+  // libavif's simple interface decodes neither sequences nor some layouts of tiles.
   const decoded = item.size && await libavif(exactBuffer(bytes)).catch(() => undefined);
   if (decoded !== undefined) return { ...asPixels(decoded), orientation: item.orientation, colour: item.colour };
   return withTags(await magickAvif(bytes, checkSize), item);

@@ -14,7 +14,7 @@ const MAX_SCANS = 64;
 
 type Init = (module: WebAssembly.Module, options: { printErr(line: string): void }) => Promise<void>;
 
-/** What libjpeg dislikes about a file; the first of it at least. */
+/** libjpeg's warnings about the file; at least the first. */
 let warnings: string[] = [];
 const mozjpeg = wasmCodec({
   binary: mozjpegDecoder,

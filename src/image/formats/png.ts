@@ -11,7 +11,7 @@ import { asBuffer, asPixels, type Bytes, type Decoder, textAt, viewOf } from "./
 
 // W3C, "Portable Network Graphics", third edition.
 
-/** pngjs takes its time with each; 20 MB in the usual pieces of 8 KB are 2,500. */
+/** pngjs is slow with many; 20 MB in the usual pieces of 8 KB are 2,500. */
 const MAX_CHUNKS = 50_000;
 /** A byte of deflate stands for that many at most (RFC 1951: two bits for 258 bytes). */
 const DEFLATE_RATIO = 1032;
@@ -52,8 +52,8 @@ function readSize(bytes: Bytes): { width: number; height: number } {
 }
 
 /**
- * The chunks, and where the last of them ends; undefined if the file does before it. Checked for what pngjs takes on
- * trust: a second header after the one that gave the size, and pixels that have nothing to do with that.
+ * The chunks, and where the last of them ends; undefined if the file does before it. Refuses two faults that pngjs does not
+ * check: a second header with another size, and fewer pixels than that size needs.
  */
 function readChunks(bytes: Bytes): { chunks: Chunk[]; end?: number } {
   const view = viewOf(bytes);
@@ -105,7 +105,7 @@ function adam7(width: number, height: number): [width: number, height: number][]
 function readWhole(file: Bytes, chunks: Chunk[]): PNG {
   const { packed, rowBytes, interlaced } = pixelData(chunks);
   try {
-    // pngjs unpacks interlaced pixels whatever they grow to.
+    // pngjs unpacks interlaced pixels without a limit.
     if (interlaced) inflateSync(Buffer.concat(packed), { maxOutputLength: rowBytes });
     return PNG.sync.read(asBuffer(file));
   } catch {
@@ -139,7 +139,7 @@ function find(chunks: Chunk[], name: string): Bytes | undefined {
   return chunks.find((chunk) => chunk.name === name)?.data;
 }
 
-/** The chunk that counts most of those that tell a colour space (4.3). */
+/** The colour space, by the chunk that takes precedence (4.3). */
 function readColour(chunks: Chunk[]): ColourTag | undefined {
   const cicp = find(chunks, "cICP");
   if (cicp?.length === 4) return { kind: "cicp", primaries: cicp[0], transfer: cicp[1] };

@@ -13,7 +13,7 @@ export const decodeWebp: Decoder = async (bytes, checkSize) => {
   checkSize({ width, height });
   const { file, canvas } = firstFrame(bytes);
   const { colour, orientation, density } = readMetadata(bytes);
-  // A frame has a size of its own, whatever its animation says.
+  // A frame has a size of its own, independent of the size of the animation.
   if (canvas !== undefined) checkSize(imageSize(file));
   const frame = asPixels(await libwebp(exactBuffer(file)));
   return { ...(canvas === undefined ? frame : placeOnCanvas(frame, canvas)), colour, orientation, density };
@@ -44,7 +44,7 @@ const MAX_CHUNKS = 100;
 /**
  * The first frame of an animated WebP as a still WebP, since libwebp's simple decoder refuses animations; a still one as
  * it is. (RFC 9649: section 2.7.1.1 for `ANIM` and `ANMF`, 2.3 for the RIFF layout.)
- * @throws {Error} where an animation has no frame.
+ * @throws {Error} if an animation has no frame.
  */
 function firstFrame(file: Uint8Array<ArrayBuffer>): { file: Uint8Array<ArrayBuffer>; canvas?: FramePlace } {
   const all = chunks(file.subarray(HEADER_BYTES));
@@ -64,7 +64,7 @@ function firstFrame(file: Uint8Array<ArrayBuffer>): { file: Uint8Array<ArrayBuff
   return { file: stillImage(frame.subarray(FRAME_HEADER_BYTES), frame), canvas: place };
 }
 
-/** A file of a frame's chunks: its image, and where there is one, its alpha. */
+/** A file of a frame's chunks: its image, and its alpha if it has one. */
 function stillImage(data: Uint8Array<ArrayBuffer>, frame: Uint8Array): Uint8Array<ArrayBuffer> {
   const hasAlpha = chunks(data).some(({ name }) => name === "ALPH");
   // Lossy data with alpha needs the extended header; everything else is a simple file.
