@@ -24,15 +24,15 @@ export type Bounds = { width?: number; height?: number } | { pixels: number };
 
 const MAX_SIDE = 16384;
 
-/** `800x600`, `800x`, `x600` (pixels) or `0.25MP` (megapixels). */
+/** `800x600`, `800x`, `x600` (pixels), `800` (both sides) or `0.25MP` (megapixels). */
 export const boundsSchema = z.string().trim().transform((text, context): Bounds => {
   const [, megapixels] = /^(\d+(?:\.\d+)?)MP$/i.exec(text) ?? [];
   if (megapixels !== undefined && Number(megapixels) > 0) return { pixels: Math.round(Number(megapixels) * 1e6) };
-  const [, width, height] = /^(\d*)x(\d*)$/i.exec(text) ?? [];
+  const [, width, height] = /^(\d*)x(\d*)$/i.exec(/^\d+$/.test(text) ? `${text}x${text}` : text) ?? [];
   const sides = [width, height].filter((side) => side !== undefined && side !== "").map(Number);
   if (sides.length === 0 || sides.some((side) => side < 1 || side > MAX_SIDE)) {
     context.addIssue(
-      `${JSON.stringify(text)} is not a size, such as "800x600", "800x", "x600" (1 to ${MAX_SIDE}) or "0.25MP"`,
+      `${JSON.stringify(text)} is not a size, such as "800x600", "800x", "x600", "800" (1 to ${MAX_SIDE}) or "0.25MP"`,
     );
     return z.NEVER;
   }
@@ -42,9 +42,9 @@ export const boundsSchema = z.string().trim().transform((text, context): Bounds 
 /** A number of pixels of the input, or a share (0 to 1) of another length, such as the image's width. */
 export type Length = { pixels: number } | { part: number };
 
-/** Parses `20px`, `10%` or `0`; undefined if it is none of these. */
+/** Parses `20px`, `10%` or a number of pixels; undefined if it is none of these. */
 function parseLength(text: string): Length | undefined {
-  const [, number, unit] = /^(\d+(?:\.\d+)?)(px|%)$/i.exec(text === "0" ? "0px" : text) ?? [];
+  const [, number, unit] = /^(\d+(?:\.\d+)?)(px|%)$/i.exec(/^[\d.]+$/.test(text) ? `${text}px` : text) ?? [];
   if (unit === "%" && Number(number) <= 100) return { part: Number(number) / 100 };
   if (unit?.toLowerCase() === "px" && Number(number) <= MAX_SIDE) return { pixels: Math.round(Number(number)) };
   return undefined;
@@ -94,7 +94,7 @@ function isZero(length: Length): boolean {
 /** `10%` to `100%`, as a share; undefined for `original`. */
 export const scaleSchema = z.string().trim().transform((text, context): number | undefined => {
   if (text.toLowerCase() === "original") return undefined;
-  const percent = Number(/^(\d+(?:\.\d+)?)%$/.exec(text)?.[1]);
+  const percent = Number(/^(\d+(?:\.\d+)?)%?$/.exec(text)?.[1]);
   if (percent >= 10 && percent <= 100) return percent / 100;
   context.addIssue(`${JSON.stringify(text)} is not a scale: "original", or from "10%" to "100%"`);
   return z.NEVER;
@@ -110,7 +110,7 @@ export type Position = "original" | { x: number; y: number };
 export const positionSchema = z.string().trim().transform((text, context): Position => {
   if (text.toLowerCase() === "original") return "original";
   const given = text.toLowerCase() === "center" ? "50%" : text;
-  const parts = words(given).map((word) => Number(/^(\d+(?:\.\d+)?)%$/.exec(word)?.[1]) / 100);
+  const parts = words(given).map((word) => Number(/^(\d+(?:\.\d+)?)%?$/.exec(word)?.[1]) / 100);
   const [x, y = x] = parts;
   if (parts.length > 2 || !(x <= 1) || !(y <= 1)) {
     context.addIssue(`${JSON.stringify(text)} is not a position: "original", "center", "20%" or "20% 80%"`);
@@ -131,9 +131,20 @@ const flagWords = {
 };
 const flag = z.union([z.boolean(), z.stringbool(flagWords).meta({ enum: [...flagWords.truthy, ...flagWords.falsy] })]);
 
+/** One of these words, in any case. */
+function word<const T extends string>(values: readonly T[], synonyms: Readonly<Record<string, T>> = {}) {
+  return z.string().meta({ enum: [...values] }).transform((text, context): T => {
+    const lower = text.trim().toLowerCase();
+    const value = synonyms[lower] ?? values.find((value) => value === lower);
+    if (value !== undefined) return value;
+    context.addIssue(`${JSON.stringify(text)} is not one of ${values.map((value) => `"${value}"`).join(", ")}`);
+    return z.NEVER;
+  });
+}
+
 /** How to render an image with its mask. Every route parses its own parameters into this. */
 export const renderOptionsSchema = z.strictObject({
-  format: z.enum(["png", "webp", "jpeg", "zip", "auto"]).default("png").describe(
+  format: word(["png", "webp", "jpeg", "zip", "auto"], { jpg: "jpeg" }).default("png").describe(
     "Format of the result. JPEG has no transparency, so the cutout is placed on `background`, or on white. `zip` holds " +
       "`color.jpg` and `alpha.png`. `auto` is PNG if anything is transparent, else JPEG.",
   ),
@@ -146,7 +157,8 @@ export const renderOptionsSchema = z.strictObject({
     "SHA-256 of a picture to put behind the subject, filling the result; its file is sent with the image.",
   ),
   size: boundsSchema.optional().meta({
-    description: "Largest size of the result, which is shrunk to fit: `800x600`, `800x`, `x600` (pixels) or `0.25MP`.",
+    description:
+      "Largest size of the result, which is shrunk to fit: `800x600`, `800x`, `x600`, `800` (pixels, both sides) or `0.25MP`.",
     example: "800x600",
   }),
   upscale: flag.default(false).describe("Whether a smaller result is enlarged to `size`."),
@@ -174,7 +186,7 @@ export const renderOptionsSchema = z.strictObject({
       "defaults to `center` if `scale` is set, else to `original`.",
     example: "center",
   }),
-  channels: z.enum(["rgba", "alpha"]).default("rgba").describe("`alpha` returns the mask alone, as a grayscale image."),
+  channels: word(["rgba", "alpha"]).default("rgba").describe("`alpha` returns the mask alone, as a grayscale image."),
   smooth: flag.default(false).describe(
     "Removes specks and hairs from the mask and makes its edge smooth and hard, as rembg's post-processing does: " +
       "opening, blur (σ = 2 pixels of the input), threshold in the middle.",
@@ -215,6 +227,9 @@ function effectivePosition(
   if (scale === undefined) return position === "original" ? undefined : position;
   return position ?? { x: 0.5, y: 0.5 };
 }
+
+/** The names of all options. */
+export const renderOptionNames = Object.keys(renderOptionsSchema.in.shape);
 
 export type RenderOptions = z.output<typeof renderOptionsSchema>;
 

@@ -19,6 +19,14 @@ Deno.test("render options › options with the same result have the same canonic
   assert.equal(canonical({ crop: "yes", size: "100X" }), canonical({ size: "100x", crop: true }));
 });
 
+Deno.test("render options › what can be meant in only one way is accepted", () => {
+  assert.equal(canonical({ format: "jpeg" }), canonical({ format: "JPG" }));
+  assert.equal(canonical({}), canonical({ format: " PNG ", channels: "RGBA" }));
+  assert.equal(canonical({ size: "1000x1000" }), canonical({ size: "1000" }));
+  assert.equal(canonical({ crop: true, margin: "10px 0px" }), canonical({ crop: true, margin: "10 0" }));
+  assert.equal(canonical({ scale: "80%", position: "20% 80%" }), canonical({ scale: "80", position: "20 80" }));
+});
+
 Deno.test("render options › canonical forms that stored results depend on have not changed", () => {
   assert.equal(canonical({}), "[]");
   assert.equal(
@@ -68,7 +76,7 @@ Deno.test("render options › an invalid value is named, with an example of a va
     ["size", "big", /"big" is not a size, such as "800x600"/],
     ["size", "0x5", /not a size/],
     ["size", "99999x", /1 to 16384/],
-    ["margin", "5", /not a margin, such as "20px"/],
+    ["margin", "5em", /not a margin, such as "20px"/],
     ["margin", "1px 2px 3px 4px 5px", /order of CSS/],
     ["roi", "1px 2px 3px", /not a region, "x1 y1 x2 y2"/],
     ["roi", "0% 0% 101% 100%", /not a region/],

@@ -10,7 +10,7 @@ import { cacheUseOf, matchesEtag } from "../shared/cache_control.ts";
 import { cdnHeaders } from "../shared/cdn.ts";
 import { type AppEnv, cutoutContext } from "../shared/context.ts";
 import { allowOnly } from "../shared/errors.ts";
-import { parseImageId } from "../shared/parameters.ts";
+import { parseImageId, queryOf } from "../shared/parameters.ts";
 import { CutoutResponses } from "../shared/response.ts";
 import { acceptedFormat, type Options, parseOptions, parseRequest } from "./request.ts";
 
@@ -40,7 +40,7 @@ export function cutoutsRoute(
 
   route.post("/cutouts", async (c) => {
     using body = await bodies.read(c.req.raw);
-    const request = await parseRequest(c.req.header("Content-Type"), body.take(), c.req.query());
+    const request = await parseRequest(c.req.header("Content-Type"), body.take(), queryOf(c));
     const options = { ...request.options, format: request.options.format ?? acceptedFormat(c) };
     const { model, render } = parseOptions(options, "request");
     const image = request.image ?? await fetchImage(imageUrls, request.url, c.req.raw.signal);
@@ -60,7 +60,7 @@ export function cutoutsRoute(
 
   route.get("/cutouts/:image", async (c) => {
     const image = parseImageId(c.req.param("image"));
-    const { model, render } = parseOptions(c.req.query(), "query");
+    const { model, render } = parseOptions(queryOf(c), "query");
     const cacheUse = cacheUseOf(c.req.header("Cache-Control"));
 
     const scope = cacheUse === "refresh" ? "durable" : "all";

@@ -46,7 +46,7 @@ export function rembgRoute({ cutouts, bodies, imageUrls }: RembgRouteOptions): H
 
   route.post("/api/remove", async (c) => {
     using body = await bodies.read(c.req.raw);
-    const fields = await parseFields(c.req.header("Content-Type"), body.take());
+    const fields = parseFields(c.req.header("Content-Type"), body.take());
     const { bytes: image, name } = fileOf(fields);
     const texts = [...fields].filter(([name]) => name !== "file");
     // rembg reads parameters from the form, but curl users often put them in the query.

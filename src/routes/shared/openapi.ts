@@ -73,7 +73,13 @@ const errorHeaders: { [status: number]: Record<string, ReturnType<typeof header>
 export const accessCodes = ["unauthorized", "rate_limited"] as const;
 
 /** Routes that read a body. */
-export const bodyCodes = ["incomplete_body", "body_timeout", "body_too_large", "too_much_pending"] as const;
+export const bodyCodes = [
+  "incomplete_body",
+  "body_timeout",
+  "body_too_large",
+  "unsupported_encoding",
+  "too_much_pending",
+] as const;
 
 /** Routes that process an image. */
 export const imageCodes = [
