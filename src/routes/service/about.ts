@@ -5,7 +5,7 @@ import type { DeferredWork } from "../../base/deferred.ts";
 import { allowOnly } from "../shared/errors.ts";
 import { negotiate } from "../shared/negotiation.ts";
 import type { AppEnv } from "../shared/context.ts";
-import { commonHeaders, describeRoute, problems } from "../shared/openapi.ts";
+import { commonHeaders, describeRoute, header, problems } from "../shared/openapi.ts";
 import type { EngineStatus } from "../../inference/engine/engine.ts";
 import type { Model } from "../../inference/model/manifest.ts";
 
@@ -79,6 +79,10 @@ export const aboutPaths = [
           "text/html": { schema: z.string() },
         },
       },
+      308: {
+        description: "With `url`: rembg's API is at `/api/remove`.",
+        headers: { ...commonHeaders, "Location": header("`/api/remove?url=…`.") },
+      },
       ...problems(),
     },
   }),
@@ -130,6 +134,8 @@ export function aboutRoute(options: AboutRouteOptions): Hono<AppEnv> {
   const route = new Hono<AppEnv>();
 
   route.get("/", (c) => {
+    // Old versions of rembg had their API here.
+    if (c.req.query("url") !== undefined) return c.redirect(`/api/remove${new URL(c.req.url).search}`, 308);
     const message = `Cutcache ${appVersion} removes the background of images. POST one to /predict.`;
     c.header("Vary", "Accept");
     const json = negotiate(c, ["text/plain", "application/json"]) === "application/json";
