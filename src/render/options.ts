@@ -1,5 +1,6 @@
 import { converter, parse } from "culori";
 import { z } from "zod";
+import { boundsSchema, canvasSchema, DEFAULT_FILL, fillSchema, MAX_SIDE } from "./sizes.ts";
 
 const toRgb = converter("rgb");
 
@@ -17,26 +18,6 @@ export const colourSchema = z.string().trim().transform((text, context): HexColo
   const channels = [colour.r, colour.g, colour.b, colour.alpha ?? 1];
   const bytes = channels.map((value) => Math.round(Math.min(1, Math.max(0, value)) * 255));
   return new Uint8Array(bytes).toHex() as HexColour;
-});
-
-/** The size that a result must fit into: a box in pixels, of which one side may be open, or a number of pixels. */
-export type Bounds = { width?: number; height?: number } | { pixels: number };
-
-const MAX_SIDE = 16384;
-
-/** `800x600`, `800x`, `x600` (pixels), `800` (both sides) or `0.25MP` (megapixels). */
-export const boundsSchema = z.string().trim().transform((text, context): Bounds => {
-  const [, megapixels] = /^(\d+(?:\.\d+)?)MP$/i.exec(text) ?? [];
-  if (megapixels !== undefined && Number(megapixels) > 0) return { pixels: Math.round(Number(megapixels) * 1e6) };
-  const [, width, height] = /^(\d*)x(\d*)$/i.exec(/^\d+$/.test(text) ? `${text}x${text}` : text) ?? [];
-  const sides = [width, height].filter((side) => side !== undefined && side !== "").map(Number);
-  if (sides.length === 0 || sides.some((side) => side < 1 || side > MAX_SIDE)) {
-    context.addIssue(
-      `${JSON.stringify(text)} is not a size, such as "800x600", "800x", "x600", "800" (1 to ${MAX_SIDE}) or "0.25MP"`,
-    );
-    return z.NEVER;
-  }
-  return { ...(width && { width: Number(width) }), ...(height && { height: Number(height) }) };
 });
 
 /** A number of pixels of the input, or a share (0 to 1) of another length, such as the image's width. */
@@ -186,6 +167,17 @@ export const renderOptionsSchema = z.strictObject({
       "defaults to `center` if `scale` is set, else to `original`.",
     example: "center",
   }),
+  canvas: canvasSchema.optional().meta({
+    description:
+      "Exact size or proportions of the result: `2000x2000` (pixels), `35x45mm` (at 300 dpi) or `4:5`. The subject is scaled " +
+      "to `fill` and placed by `position`, by default in the middle; `crop`, `margin` and `scale` have no effect.",
+    example: "2000x2000",
+  }),
+  fill: fillSchema.optional().meta({
+    description:
+      "How much of `canvas` the subject takes up, in width or height, whichever is more: `1%` to `100%`, by default `85%`.",
+    example: "90%",
+  }),
   channels: word(["rgba", "alpha"]).default("rgba").describe("`alpha` returns the mask alone, as a grayscale image."),
   smooth: flag.default(false).describe(
     "Removes specks and hairs from the mask and makes its edge smooth and hard, as rembg's post-processing does: " +
@@ -200,7 +192,12 @@ export const renderOptionsSchema = z.strictObject({
   ),
   refine: flag.default(false)
     .describe("Moves the mask's edge to the edge in the image, and removes the old background's colour from it."),
-}).transform((given) => {
+}).transform(({ fill = DEFAULT_FILL, ...given }, context) => {
+  if (given.canvas !== undefined && "width" in given.canvas && given.size !== undefined) {
+    context.addIssue({ code: "custom", path: ["size"], message: "canvas sets the size already; leave size out" });
+    return z.NEVER;
+  }
+  const crop = given.crop && given.canvas === undefined;
   const channels = given.format === "zip" ? "rgba" : given.channels;
   const alphaOnly = channels === "alpha";
   const opaque = !alphaOnly && given.background?.endsWith("ff");
@@ -214,8 +211,11 @@ export const renderOptionsSchema = z.strictObject({
     background: alphaOnly ? undefined : given.background ?? (format === "jpeg" ? "ffffffff" as HexColour : undefined),
     background_image: alphaOnly ? undefined : given.background_image,
     upscale: given.size !== undefined && given.upscale,
-    margin: given.crop ? given.margin : undefined,
-    position: effectivePosition(given),
+    canvas: given.canvas && { ...given.canvas, fill },
+    crop,
+    margin: crop ? given.margin : undefined,
+    scale: given.canvas === undefined ? given.scale : undefined,
+    position: given.canvas === undefined ? effectivePosition(given) : positionOnCanvas(given.position),
   };
 });
 
@@ -226,6 +226,11 @@ function effectivePosition(
   if (crop && margin === undefined) return undefined;
   if (scale === undefined) return position === "original" ? undefined : position;
   return position ?? { x: 0.5, y: 0.5 };
+}
+
+function positionOnCanvas(position: Position | undefined): Position | undefined {
+  const isMiddle = typeof position === "object" && position.x === 0.5 && position.y === 0.5;
+  return isMiddle ? undefined : position;
 }
 
 /** The names of all options. */

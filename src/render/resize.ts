@@ -2,7 +2,8 @@ import { ImageError } from "../base/errors.ts";
 import type { Size } from "../base/layout.ts";
 import type { Pixels } from "../base/pixels.ts";
 import { resizeTo } from "./geometry.ts";
-import type { Bounds, RenderOptions } from "./options.ts";
+import type { RenderOptions } from "./options.ts";
+import type { Bounds } from "./sizes.ts";
 import type { RenderContext } from "./step.ts";
 
 /**

@@ -16,6 +16,11 @@ Deno.test("render options › options with the same result have the same canonic
   assert.equal(canonical({ format: "auto", background: "red" }), canonical({ format: "jpeg", background: "red" }));
   assert.equal(canonical({ format: "zip" }), canonical({ format: "zip", channels: "alpha" }));
   assert.equal(canonical({ channels: "alpha" }), canonical({ channels: "alpha", background_image: "0".repeat(64) }));
+  const canvas = canonical({ canvas: "413x531" });
+  assert.equal(canonical({ canvas: "35x45mm", fill: "85", position: "center" }), canvas);
+  assert.equal(canonical({ canvas: "413×531px", crop: true, margin: "9px", scale: "50%" }), canvas, "without effect");
+  assert.equal(canonical({ canvas: "2:3" }), canonical({ canvas: "4:6" }));
+  assert.equal(canonical({}), canonical({ fill: "50%" }), "without effect");
   assert.equal(canonical({ crop: "yes", size: "100X" }), canonical({ size: "100x", crop: true }));
 });
 
@@ -60,6 +65,12 @@ Deno.test("render options › options with different results have different cano
     { scale: "50%", position: "original" },
     { position: "50%" },
     { background_image: "0".repeat(64) },
+    { canvas: "200x200" },
+    { canvas: "200x100" },
+    { canvas: "1:1" },
+    { canvas: "1:1", size: "100x" },
+    { canvas: "200x200", fill: "90%" },
+    { canvas: "200x200", position: "50% 100%" },
     { solid: true },
     { threshold: 128 },
     { feather: 1.5 },
@@ -84,6 +95,12 @@ Deno.test("render options › an invalid value is named, with an example of a va
     ["position", "left", /not a position/],
     ["position", "101%", /not a position/],
     ["background_image", "cat.jpg", /not a SHA-256 digest/],
+    ["canvas", "square", /"2000x2000" .*"4:5" or "35x45mm"/],
+    ["canvas", "0x5", /not a canvas/],
+    ["canvas", "1:0", /not a canvas/],
+    ["canvas", "1:1000", /not a canvas/],
+    ["canvas", "20000x5", /1 to 16384/],
+    ["fill", "0%", /not a share from "1%" to "100%"/],
     ["crop", "perhaps", /./],
     ["threshold", 0, />=1/],
     ["feather", -1, />=0/],
@@ -94,4 +111,10 @@ Deno.test("render options › an invalid value is named, with an example of a va
     assert.ok(error, `${name}=${value} was accepted`);
     assert.match(error.issues[0].message, message);
   }
+});
+
+Deno.test("render options › a canvas in pixels and a size contradict each other; proportions and a size do not", () => {
+  const { error } = renderOptionsSchema.safeParse({ canvas: "200x200", size: "100x" });
+  assert.deepEqual(error?.issues[0].path, ["size"]);
+  assert.ok(renderOptionsSchema.safeParse({ canvas: "1:1", size: "100x" }).success);
 });
