@@ -28,9 +28,9 @@ export function resize(cutout: Pixels, { image, options, maxPixels }: RenderCont
  * `size` counts in its pixels, or the result is larger than half of it.
  */
 export function enoughToRender(size: Size, options: RenderOptions): Size | undefined {
-  const { refine, smooth, feather, roi, crop, scale, position } = options;
+  const { refine, smooth, feather, roi, crop, scale, position, canvas } = options;
   const countsPixels = refine || smooth || feather > 0 || crop ||
-    [roi, scale, position].some((value) => value !== undefined);
+    [roi, scale, position, canvas].some((value) => value !== undefined);
   if (options.size === undefined || countsPixels) return undefined;
   const result = fit(size, options.size, options.upscale);
   return result.width * 2 <= size.width && result.height * 2 <= size.height ? result : undefined;

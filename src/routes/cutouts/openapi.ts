@@ -125,7 +125,16 @@ export const cutoutsPaths = [
         headers: { ...commonHeaders, "Preference-Applied": header("`handling=lenient`.") },
       },
       304: { description: "The client's copy is current.", headers: cutoutHeaders },
-      ...problems(...accessCodes, "invalid_digest", "not_cached", "invalid_options", "unknown_model"),
+      ...problems(
+        ...accessCodes,
+        ...imageCodes,
+        "invalid_digest",
+        "not_cached",
+        "invalid_request",
+        "invalid_options",
+        "roi_exceeds_bounds",
+        "roi_region_empty",
+      ),
     },
   }),
 ] as const;

@@ -6,6 +6,8 @@ import type { CutoutService } from "../../cutouts/service.ts";
 import type { BodyReader } from "../../http/body.ts";
 import { HttpError } from "../../http/errors.ts";
 import { fetchImage, type ImageFetcher } from "../../http/safe_fetch/fetch_image.ts";
+import type { RenderOptions } from "../../render/options.ts";
+import { splitOptions } from "../../render/from_cutout.ts";
 import { cacheUseOf, matchesEtag } from "../shared/cache_control.ts";
 import { cdnHeaders } from "../shared/cdn.ts";
 import { type AppEnv, cutoutContext } from "../shared/context.ts";
@@ -64,13 +66,13 @@ export function cutoutsRoute(
     const cacheUse = cacheUseOf(c.req.header("Cache-Control"));
 
     const scope = cacheUse === "refresh" ? "durable" : "all";
-    const request = { model, render, logger: c.get("logger") };
-    const result = cacheUse === "bypass" ? undefined : await cutouts.find(image, request, scope);
+    const request = { ...cutoutContext(c), model, render };
+    const result = cacheUse === "bypass" ? undefined : await cutouts.findOrRender(image, request, scope);
     if (result === undefined) {
       if (isLenient(c.req.header("Prefer"))) {
         return c.body(null, 204, { "Cache-Control": "no-store", "Preference-Applied": LENIENT });
       }
-      throw new HttpError(404, "not_cached", "the cache does not have this cutout; post the image to /cutouts", {
+      throw new HttpError(404, "not_cached", `${missing(render)}; post the image to /cutouts`, {
         // The client will ask again after it has posted the image.
         "Cache-Control": "no-store",
         "Cache-Status": cacheUse === "bypass" ? "Cutcache; fwd=bypass" : "Cutcache; fwd=miss",
@@ -86,6 +88,12 @@ export function cutoutsRoute(
   route.all("/cutouts/:image", allowOnly("GET", "HEAD"));
 
   return route;
+}
+
+/** Why a cutout cannot be made without its image. */
+function missing(render: RenderOptions): string {
+  if (splitOptions(render) !== undefined) return "the cache has neither this cutout nor one to render it from";
+  return "the cache does not have this cutout, and its options need the image itself";
 }
 
 /** The URL at which GET returns the same cutout. */
