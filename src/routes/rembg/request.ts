@@ -5,7 +5,10 @@ import { describeIssues, ParameterError } from "../shared/parameters.ts";
 
 /** Flags as rembg's server (pydantic) reads them, so that everything it accepts is accepted here. */
 const words = { truthy: ["true", "1", "on", "yes", "t", "y"], falsy: ["false", "0", "off", "no", "f", "n"] };
-const flag = z.stringbool(words).meta({ enum: [...words.truthy, ...words.falsy] }).default(false);
+// A default is the text that would be sent for it.
+const flag = z.stringbool(words).meta({ enum: [...words.truthy, ...words.falsy] }).default(false).meta({
+  default: "false",
+});
 const integer = (maximum?: number) =>
   z.string().trim().regex(/^\+?\d+(_\d+)*(\.0*)?$/, "is not a whole number")
     .transform((text) => Number(text.replaceAll("_", "")))
@@ -16,9 +19,9 @@ export const parametersSchema = z.object({
   model: z.string().optional(),
   a: flag.describe("Alpha matting; refused."),
   // Thresholds and erosion of alpha matting, which have no effect without it.
-  af: integer(255).default(240),
-  ab: integer(255).default(10),
-  ae: integer().default(10),
+  af: integer(255).default(240).meta({ default: "240" }),
+  ab: integer(255).default(10).meta({ default: "10" }),
+  ae: integer().default(10).meta({ default: "10" }),
   om: flag.describe("Return the mask only."),
   ppm: flag.describe("Post-process the mask."),
   dc: flag.describe("Decontaminate the edges; refused."),

@@ -63,7 +63,7 @@ export const parametersSchema = z.strictObject({
   shadow_type: only("none", "shadows are not available").optional(),
   // It has no effect without a shadow.
   shadow_opacity: z.coerce.number().min(0).max(100).optional(),
-  semitransparency: z.stringbool().default(true),
+  semitransparency: z.stringbool().default(true).meta({ default: "true" }),
   bg_color: text.optional(),
   bg_image_url: address.optional(),
   bg_image_file: file.optional(),

@@ -67,7 +67,9 @@ export const aboutPaths = [
   describeRoute({
     method: "get",
     path: "/",
+    operationId: "greet",
     summary: "A greeting as text or JSON, or the page for browsers, depending on Accept",
+    description: "Browsers get the page; `Accept` decides.",
     tags: ["service"],
     responses: {
       200: {
@@ -83,13 +85,15 @@ export const aboutPaths = [
         description: "With `url`: rembg's API is at `/api/remove`.",
         headers: { ...commonHeaders, "Location": header("`/api/remove?url=…`.") },
       },
-      ...problems(),
+      ...problems("method_not_allowed"),
     },
   }),
   describeRoute({
     method: "get",
     path: "/health",
+    operationId: "getHealth",
     summary: "The state of the service, its engine and its store",
+    description: "Always 200 while the server answers; the body says what works.",
     tags: ["service"],
     responses: {
       200: {
@@ -97,13 +101,15 @@ export const aboutPaths = [
         headers: commonHeaders,
         content: { "application/json": { schema: healthSchema } },
       },
-      ...problems(),
+      ...problems("method_not_allowed"),
     },
   }),
   describeRoute({
     method: "get",
     path: "/metadata",
+    operationId: "getMetadata",
     summary: "The models and the runtime",
+    description: "The first model is the default. A model's version changes with everything that can change a mask.",
     tags: ["service"],
     responses: {
       200: {
@@ -111,7 +117,7 @@ export const aboutPaths = [
         headers: commonHeaders,
         content: { "application/json": { schema: metadataSchema } },
       },
-      ...problems(),
+      ...problems("method_not_allowed"),
     },
   }),
 ] as const;

@@ -61,6 +61,7 @@ export const cachePaths = [
   describeRoute({
     method: "get",
     path: "/cache",
+    operationId: "listCache",
     summary: "The contents of the cache",
     description: "Requires `ADMIN_TOKEN`, if it is set.",
     tags: ["cache"],
@@ -83,7 +84,9 @@ export const cachePaths = [
   describeRoute({
     method: "delete",
     path: "/cache/{image}",
+    operationId: "deleteFromCache",
     summary: "Deletes everything made from an image",
+    description: "Deletes the mask and every cutout of the image in every tier, and purges the CDN.",
     tags: ["cache"],
     security: tokenSecurity,
     request: { params: imageParameter },
@@ -95,7 +98,9 @@ export const cachePaths = [
   describeRoute({
     method: "delete",
     path: "/cache",
+    operationId: "clearCache",
     summary: "Deletes everything",
+    description: "Deletes masks and cutouts of all images in every tier, and purges the CDN.",
     tags: ["cache"],
     security: tokenSecurity,
     responses: {
