@@ -149,7 +149,7 @@ export class CutoutService {
     }
     return await this.#share(
       { image, key, request, cacheUse, timings },
-      (signal) => this.#make(request, { key, maskKey, label: request.name ?? image, signal }),
+      (signal) => this.#make(request, { key, maskKey, signal }),
     );
   }
 
@@ -170,7 +170,6 @@ export class CutoutService {
     const entry = this.#representations.represent(key, file, request.representation);
     const result = { entry, image, key, source, coalesced: !leads, cacheUse };
     if (!leads) {
-      request.logger.info("cache hit: {name}", { name: request.name ?? image, tier: "coalesced" });
       this.#counts.coalesced++;
       return { ...result, timings };
     }
@@ -194,7 +193,7 @@ export class CutoutService {
     return await this.#share({ image, key, request, cacheUse: "default", timings }, async (signal) => {
       const job = { image: found.entry.bytes, isCutout: true, model: request.model, render: steps.rest, signal };
       const cutout = await this.#options.engine.cutout(job);
-      return await this.#keep(cutout, "cutout", request, { key, label: request.name ?? image });
+      return await this.#keep(cutout, "cutout", request, key);
     });
   }
 
@@ -208,7 +207,6 @@ export class CutoutService {
     const found = await timed(timings, "cache", () => this.#find(key, request, scope), this.#options.observer);
     if (found === undefined) return undefined;
     const { entry, tier } = found;
-    request.logger.info("cache hit: {name}", { name: request.name ?? image, tier });
     this.#counts.hits[tier] = (this.#counts.hits[tier] ?? 0) + 1;
     return { entry, image, key, source: tier, coalesced: false, cacheUse: "default", timings };
   }
@@ -224,11 +222,11 @@ export class CutoutService {
   /** Makes a file that the cache does not have, and stores it. */
   async #make(
     request: CutoutRequest,
-    { key, maskKey, label, signal }: { key: string; maskKey: string; label: string; signal: AbortSignal },
+    { key, maskKey, signal }: { key: string; maskKey: string; signal: AbortSignal },
   ): Promise<RenderResult> {
     const { mask, cutout: inferred } = await this.#masks.get(request, maskKey, signal);
     const cutout = inferred ?? await this.#render(request, maskKey, { maskFile: mask, signal });
-    return await this.#keep(cutout, inferred === undefined ? "mask" : "inference", request, { key, label });
+    return await this.#keep(cutout, inferred === undefined ? "mask" : "inference", request, key);
   }
 
   /** Stores a new file after the response. */
@@ -236,9 +234,8 @@ export class CutoutService {
     cutout: Cutout,
     source: RenderResult["source"],
     request: WorkRequest,
-    { key, label }: { key: string; label: string },
+    key: string,
   ): Promise<RenderResult> {
-    request.logger.info("registering cache: {name}", { name: label, ...(source !== "inference" && { from: source }) });
     const entry = await newEntry(cutout, this.#now);
     request.waitUntil(this.#options.cache.set(key, entry));
     return { entry, source, times: cutout.times };
