@@ -91,11 +91,14 @@ Deno.test("OpenAPI", async (t) => {
     assert.ok(commands.some((command) => command.includes("/predict")));
     const folder = await Deno.makeTempDir();
     await using _ = { [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }) };
-    await Deno.writeFile(`${folder}/photo.jpg`, await discImage(2));
+    const photo = await discImage(2);
+    for (const name of ["photo.jpg", "background.jpg"]) await Deno.writeFile(`${folder}/${name}`, photo);
+    // For the recipe that gets it by its address.
+    await (await server.fetch("/cutouts", { method: "POST", body: photo })).body?.cancel();
     // Except those that delete, and those that fetch an image by URL.
     for (const command of commands.filter((command) => !/ DELETE |\?url=/.test(command))) {
       const { success, stdout } = await new Deno.Command("sh", {
-        args: ["-c", command.replace("-o cutout.png", "-o /dev/null").replace("curl ", "curl -s -w '%{http_code}' ")],
+        args: ["-c", command.replace(/-o \w+\.\w+/, "-o /dev/null").replace("curl ", "curl -s -w '%{http_code}' ")],
         cwd: folder,
         env: { ADMIN_TOKEN: "0123456789abcdef", NO_PROXY: "127.0.0.1" },
       }).output();

@@ -7,7 +7,9 @@ export function curlOf(document: ApiDocument, operation: Operation, origin: stri
   const required = parameters.filter(({ required }) => required);
   let path = operation.path;
   for (const { name, in: where, schema } of required) {
-    if (where === "path") path = path.replace(`{${name}}`, encodeURIComponent(`${example(document, schema)}`));
+    if (where !== "path") continue;
+    const value = name === "image" ? DIGEST_OF_PHOTO : encodeURIComponent(`${example(document, schema)}`);
+    path = path.replace(`{${name}}`, value);
   }
   const query = required.filter(({ in: where }) => where === "query").map(({ name, schema }) =>
     `${name}=${encodeURIComponent(`${example(document, schema)}`)}`
@@ -27,7 +29,8 @@ export function curlOf(document: ApiDocument, operation: Operation, origin: stri
   }
   const returnsImage = responses.some(({ status, types }) => status === "200" && types[0]?.startsWith("image/"));
   if (returnsImage) words.push("-o", "cutout.png");
-  words.push(quoted(`${origin}${path}${query && `?${query}`}`));
+  const url = `${origin}${path}${query && `?${query}`}`;
+  words.push(url.includes("$(") ? `"${url}"` : quoted(url));
   return words.join(" ");
 }
 
