@@ -1,6 +1,9 @@
 import type { ApiDocument } from "../shared/openapi.ts";
 import { type Operation, resolve, type Schema } from "./document.ts";
 
+/** The shell inserts the digest of the file that the other examples send. */
+const DIGEST_OF_PHOTO = "$(sha256sum photo.jpg | cut -d' ' -f1)";
+
 /** A shell command that calls an operation with its required parameters, built from the schemas' examples. */
 export function curlOf(document: ApiDocument, operation: Operation, origin: string): string {
   const { method, parameters, bodies, secured, responses } = operation;
