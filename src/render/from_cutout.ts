@@ -45,11 +45,11 @@ export function splitOptions(options: RenderOptions): CutoutSteps | undefined {
 }
 
 /** Takes the alpha of a cutout as the mask, and makes the cutout an opaque image again, in place. */
-export function takeMask({ data, width, height }: Pixels, { feather, smooth }: RenderOptions): Mask {
+export function takeMask({ data, width, height }: Pixels): Mask {
   const alpha = new Uint8Array(width * height);
   for (let i = 0; i < alpha.length; i++) alpha[i] = data[i * 4 + 3];
-  // Both make pixels visible that were not.
-  if (feather > 0 || smooth) spreadColours({ data, width, height });
+  // Options such as `feather` make pixels visible whose colours a cutout does not have.
+  spreadColours({ data, width, height }, alpha);
   for (let i = 3; i < data.length; i += 4) data[i] = 255;
   return { data: alpha, width, height };
 }
@@ -58,12 +58,12 @@ export function takeMask({ data, width, height }: Pixels, { feather, smooth }: R
 const MAX_DISTANCE = 65_535;
 
 /**
- * Gives each removed pixel the colour of a pixel that still has one, about the nearest: those found by two passes over the
+ * Gives each transparent pixel the colour of a visible one, about the nearest: those found by two passes over the
  * image (Rosenfeld and Pfaltz, "Sequential Operations in Digital Picture Processing", J. ACM 1966).
  */
-function spreadColours({ data, width, height }: Pixels): void {
+function spreadColours({ data, width, height }: Pixels, alpha: Uint8Array): void {
   const colours = new Uint32Array(data.buffer, data.byteOffset, width * height);
-  const distances = new Uint16Array(width * height).map((_, i) => colours[i] === 0 ? MAX_DISTANCE : 0);
+  const distances = Uint16Array.from(alpha, (value) => value === 0 ? MAX_DISTANCE : 0);
   const visit = (i: number, neighbour: number) => {
     if (distances[neighbour] + 1 >= distances[i]) return;
     distances[i] = distances[neighbour] + 1;

@@ -5,7 +5,14 @@ import { fixture } from "../support/images.ts";
 import { TestServer } from "../support/server.ts";
 
 const image = fixture("coffee.jpg");
-const address = `/cutouts/${createHash("sha256").update(image).digest("hex")}`;
+const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
+const address = `/cutouts/${sha256(image)}`;
+
+/** The digest of a picture's visible pixels. */
+async function pictureOf(file: Uint8Array<ArrayBuffer>): Promise<string> {
+  const { data, width, height } = await decode(file, { maxPixels: 1e6 });
+  return `${width}×${height} ${sha256(data)}`;
+}
 
 async function upload(server: TestServer, query = ""): Promise<Uint8Array<ArrayBuffer>> {
   const response = await server.fetch(`/cutouts${query}`, { method: "POST", body: image });
@@ -21,22 +28,21 @@ Deno.test("by address › a cached cutout is rendered with other options, withou
     "background=white",
     "crop=true&margin=10%25",
     "canvas=300x400&background=white&format=jpeg",
-    "size=200x&format=webp",
+    "size=400x&format=webp&quality=100",
     "threshold=128",
     "solid=true&roi=0%25 0%25 50%25 100%25",
     "scale=50%25&position=0%25",
     "channels=alpha",
-    "format=zip",
   ];
   for (const query of queries) {
-    await t.step(`${query}: the bytes that an upload gives`, async () => {
+    await t.step(`${query}: the picture that an upload gives`, async () => {
       const response = await server.fetch(`${address}?${query}`);
       assert.match(response.headers.get("Cache-Status")!, /fwd=miss; stored; detail=cutout/);
       const file = await response.bytes();
-      assert.deepEqual(file, await upload(uploads, `?${query}`));
+      assert.equal(await pictureOf(file), await pictureOf(await upload(uploads, `?${query}`)));
       const again = await server.fetch(`${address}?${query}`);
       assert.match(again.headers.get("Cache-Status")!, /; hit; detail=memory/);
-      assert.deepEqual(await again.bytes(), file);
+      assert.equal(sha256(await again.bytes()), sha256(file));
     });
   }
   for (const query of ["feather=4", "smooth=true", "feather=4&background=white"]) {

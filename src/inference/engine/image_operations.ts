@@ -66,7 +66,7 @@ export const imageOperations = {
   async render({ pixels, mask, options, background, limits }: RenderInput): Promise<Output<Rendered>> {
     const started = performance.now();
     const picture = background && await decodeBackground(background, limits);
-    const maskPixels = mask instanceof Uint8Array ? decodeMask(mask) : mask ?? takeMask(pixels, options);
+    const maskPixels = mask instanceof Uint8Array ? decodeMask(mask) : mask ?? takeMask(pixels);
     const result = compose(pixels, maskPixels, options, limits, picture);
     const rendered = performance.now();
     const { file, contentType } = await encodeAs(options, result, pixels.density);
