@@ -18,6 +18,7 @@ export const jobsPaths = [
   describeRoute({
     method: "get",
     path: "/jobs/{id}",
+    operationId: "getJob",
     summary: "The progress of a pending request",
     description:
       "For the client that sent an image with a random UUID as `X-Request-Id`. Nobody can guess such an id, so no token " +
@@ -37,7 +38,7 @@ export const jobsPaths = [
         headers: commonHeaders,
         content: { "application/json": { schema: jobSchema } },
       },
-      ...problems(),
+      ...problems("method_not_allowed"),
     },
   }),
 ] as const;
