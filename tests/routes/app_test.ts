@@ -177,7 +177,7 @@ Deno.test("app › an internal error is a 500 with a request_id; only the log ha
       assert.equal(late.status, 504);
       assert.equal((await late.json()).error.code, "deadline_exceeded");
       assert.equal((await predict(await discImage(2))).status, 200);
-    }, { workerUrls, timeoutMs: 6000 });
+    }, { workerUrls, timeoutMs: 12_000 });
   });
 });
 
