@@ -46,9 +46,9 @@ export interface AppOptions
 
 /** Every route that is described, in the order of `/docs`. */
 const described = [
-  ...predictPaths,
   ...cutoutsPaths,
   ...jobsPaths,
+  ...predictPaths,
   ...rembgPaths,
   ...removebgPaths,
   ...cachePaths,

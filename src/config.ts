@@ -186,13 +186,17 @@ export function readConfig(environment: (name: string) => string | undefined): C
   const config = parsed.data;
   const credentials = [config.UPSTASH_REDIS_REST_URL, config.UPSTASH_REDIS_REST_TOKEN].filter(Boolean).length;
   if (credentials === 1 || (credentials === 0 && config.CACHE_STORE === "upstash")) {
-    throw new Error("Redis over REST needs both UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN");
+    const missing = config.UPSTASH_REDIS_REST_URL ? "UPSTASH_REDIS_REST_TOKEN" : "UPSTASH_REDIS_REST_URL";
+    throw new Error(
+      `Redis over REST needs both UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN; set ${missing} too`,
+    );
   }
   if (config.CACHE_SCOPE === "token" && config.API_TOKENS.length === 0) {
     throw new Error("CACHE_SCOPE=token needs API_TOKENS");
   }
   if (Boolean(config.MODEL_PATH) !== Boolean(config.MODEL_MANIFEST)) {
-    throw new Error("your own model needs both MODEL_PATH and MODEL_MANIFEST");
+    const missing = config.MODEL_PATH ? "MODEL_MANIFEST" : "MODEL_PATH";
+    throw new Error(`your own model needs both MODEL_PATH and MODEL_MANIFEST; set ${missing} too`);
   }
   return config;
 }

@@ -5,9 +5,11 @@ import { loadModels } from "./inference/model/catalogue.ts";
 import { ortModule } from "./inference/ort/ort_module.ts";
 import { memoryForPicture, tuneMemory } from "./memory_tuning.ts";
 import { configureLogging } from "./base/log.ts";
+import { startErrorMessage } from "./start_error.ts";
 import { metricsExport } from "./telemetry/otlp_metrics.ts";
 import { Telemetry } from "./telemetry/telemetry.ts";
 import { activeSpanIds } from "./telemetry/trace.ts";
+import { USAGE } from "./usage.ts";
 
 const STATIC = new URL("../static/", import.meta.url);
 
@@ -55,9 +57,14 @@ async function main(): Promise<void> {
   });
 }
 
+if (Deno.args.some((argument) => argument === "--help" || argument === "-h")) {
+  console.log(USAGE);
+  Deno.exit(0);
+}
 try {
   await main();
 } catch (error) {
-  console.error(`Cutcache cannot start: ${error instanceof Error ? error.message : error}`);
+  const address = { host: Deno.env.get("HOST") || "0.0.0.0", port: Deno.env.get("PORT") || "8000" };
+  console.error(`Cutcache cannot start: ${startErrorMessage(error, address)}`);
   Deno.exit(1);
 }

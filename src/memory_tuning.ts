@@ -85,5 +85,6 @@ const IDLE_BYTES = 350_000_000;
 export function memoryForPicture(): number | undefined {
   const permission = { name: "sys", kind: "systemMemoryInfo" } as const;
   if (Deno.permissions.querySync(permission).state !== "granted") return undefined;
-  return Math.min(process.constrainedMemory(), os.totalmem()) - IDLE_BYTES;
+  // Older Deno, such as 2.5.0, does not know the limit of a container.
+  return Math.min(process.constrainedMemory?.() ?? Infinity, os.totalmem()) - IDLE_BYTES;
 }

@@ -68,6 +68,8 @@ export async function serve(options: ServeOptions): Promise<void> {
 
   const readiness = new Readiness(engine);
   const durable = await openDurableStore(config, logger);
+  // Tells at the start that Redis does not answer, or that its token is wrong: the breaker logs it.
+  if (durable?.name === "redis") durable.get("start").catch(() => {});
   const cache = new TieredStore(openMemoryStore(config, durable !== undefined), durable);
   const deferred = new DeferredWork(logger);
   const cutouts = new CutoutService({
@@ -134,7 +136,9 @@ export async function serve(options: ServeOptions): Promise<void> {
   });
 
   await engineReady;
-  console.error(`\nTry it, in another terminal in this folder:\n\n  ${exampleRequest(address)}\n`);
+  console.error(
+    `\nOpen ${address}\n\nOr, in another terminal in this folder:\n\n  ${exampleRequest(address, config)}\n`,
+  );
   setTimeout(() => readiness.warmUp({ logger }), WARM_UP_AFTER_MS);
 
   const signal = await stopping;
@@ -253,9 +257,10 @@ function urlOf({ hostname, port }: Deno.NetAddr): string {
   return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
-/** One line of shell that sends a picture of this repository and saves its cutout. */
-function exampleRequest(address: string): string {
-  return `curl -sf --data-binary @tests/fixtures/coffee.jpg ${address}/cutouts -o cutout.png`;
+/** One line of shell that sends a picture of this repository and saves its cutout. It shows errors. */
+function exampleRequest(address: string, { API_TOKENS }: Config): string {
+  const token = API_TOKENS.length > 0 ? ' -H "Authorization: Bearer $TOKEN"' : "";
+  return `curl -fS${token} --data-binary @tests/fixtures/coffee.jpg ${address}/cutouts -o cutout.png`;
 }
 
 /** Resolves with the first of these signals. A later one ends the process as usual, unless it repeats the first. */

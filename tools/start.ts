@@ -7,7 +7,10 @@
  * permissions are fixed before it reads its settings, so this program has to read these itself, and those that name the
  * addresses of its network.
  */
+import denoJson from "../deno.json" with { type: "json" };
+import { nearest } from "../src/base/nearest.ts";
 import { MALLOC_OPTIONS, V8_FLAGS } from "../src/memory_tuning.ts";
+import { USAGE } from "../src/usage.ts";
 
 /** As in `src/config.ts`, which is too slow to load here; a test compares the two. */
 const DEFAULT_CACHE_DIR = ".cutcache";
@@ -113,8 +116,30 @@ export function stopDeadlineMs(environment: StartOptions["environment"]): number
   return 1000 * drainSeconds + KILL_AFTER_MS;
 }
 
+/**
+ * Warnings about variables that look like misspelt settings. The server itself cannot see them: it may read only its
+ * settings.
+ */
+export function misspeltSettings(variables: readonly string[]): string[] {
+  const settings: readonly string[] = denoJson.permissions.start.env;
+  // A name without an underscore is too short to tell a slip from another program's variable.
+  const known = settings.filter((name) => name.includes("_"));
+  return variables.filter((name) => name.includes("_") && !settings.includes(name)).flatMap((name) => {
+    const setting = nearest(name, known);
+    return setting === undefined ? [] : `${name} is not a setting: did you mean ${setting}?`;
+  });
+}
+
 /** Runs the server, and resolves to its exit code when it ends. */
 async function start(): Promise<number> {
+  const unknown = Deno.args.find((argument) => argument !== "--native");
+  if (unknown !== undefined) {
+    const isHelp = ["--help", "-h"].includes(unknown);
+    if (isHelp) console.log(USAGE);
+    else console.error(`unknown argument ${unknown}; settings are environment variables\n\n${USAGE}`);
+    return isHelp ? 0 : 2;
+  }
+  for (const warning of misspeltSettings(Object.keys(Deno.env.toObject()))) console.error(`Warning: ${warning}`);
   const native = Deno.args.includes("--native");
   const environment = (name: string) => Deno.env.get(name);
   const { args, env } = startCommand({ native, environment });

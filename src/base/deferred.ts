@@ -1,6 +1,6 @@
 import type { Logger } from "@logtape/logtape";
 import type { ExecutionContext } from "hono";
-import { messageOf } from "./errors.ts";
+import { messageOf, StoreUnavailableError } from "./errors.ts";
 
 /**
  * Runs work that no request waits for, such as cache writes. It is the execution context behind Hono's `c.executionCtx`.
@@ -30,7 +30,9 @@ export class DeferredWork implements ExecutionContext {
   waitUntil(work: Promise<unknown>): void {
     const tracked: Promise<void> = work.then(() => {}, (error) => {
       this.#failed++;
-      this.#logger.error("deferred work failed: {error}", { error: messageOf(error) });
+      // The circuit breaker has logged the outage; each write that it refuses needs no line of its own.
+      const level = error instanceof StoreUnavailableError ? "debug" : "error";
+      this.#logger[level]("deferred work failed: {error}", { error: messageOf(error) });
     }).finally(() => this.#pending.delete(tracked));
     this.#pending.add(tracked);
   }

@@ -19,6 +19,7 @@ export const errorCodes = {
   image_too_large: { status: 413, title: "Image has more pixels than `MAX_PIXELS` or the server's memory allows" },
   image_url_too_large: { status: 413, title: "Image at the URL is larger than `MAX_BODY_BYTES`" },
   unsupported_content_type: { status: 415, title: "Unsupported `Content-Type`" },
+  unsupported_encoding: { status: 415, title: "Unsupported `Content-Encoding`" },
   unsupported_format: { status: 415, title: "Unsupported image format" },
   invalid_image_url: { status: 422, title: "Invalid image URL" },
   no_image: { status: 422, title: "No image in the request" },

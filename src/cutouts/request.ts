@@ -25,7 +25,15 @@ export interface RenderingRequest {
   readonly logger: Logger;
 }
 
-export interface CutoutRequest extends RenderingRequest {
+/** A request that may cause work. */
+export interface WorkRequest extends RenderingRequest {
+  /** Aborted when nobody waits for the result any longer. */
+  readonly signal?: AbortSignal;
+  /** Keeps the process alive for work that no caller waits for. */
+  readonly waitUntil: (work: Promise<unknown>) => void;
+}
+
+export interface CutoutRequest extends WorkRequest {
   readonly image: Uint8Array<ArrayBuffer>;
   /** Identifies the image if the cache is keyed by name (`CACHE_KEY=file_path`). */
   readonly keyName?: string;
@@ -34,10 +42,6 @@ export interface CutoutRequest extends RenderingRequest {
   readonly cacheUse?: CacheUse;
   /** If it is a UUID, clients can query the request's progress by it. */
   readonly requestId?: string;
-  /** Aborted when nobody waits for the result any longer. */
-  readonly signal?: AbortSignal;
-  /** Keeps the process alive for work that no caller waits for. */
-  readonly waitUntil: (work: Promise<unknown>) => void;
 }
 
 export interface CutoutResult {
@@ -46,7 +50,10 @@ export interface CutoutResult {
   readonly image: ImageId;
   /** The file's key in the cache. */
   readonly key: string;
-  /** The tier that had the file; `mask` if the cache had only the mask; `inference` if it had neither. */
+  /**
+   * The tier that had the file; `cutout` or `mask` if it was rendered from another cutout or from the mask; `inference` if
+   * the cache had none of them.
+   */
   readonly source: string;
   /** Whether the result was made for another request that was already running. */
   readonly coalesced: boolean;

@@ -5,13 +5,14 @@ import type { MemoryStore } from "../cache/memory.ts";
 import type { Entry, EntryOrLease, Store } from "../cache/store.ts";
 import type { CacheHit, ReadScope } from "../cache/tiered.ts";
 import type { Cutout, CutoutEngine } from "../inference/engine/engine.ts";
-import { canonicalRenderOptions, type RenderOptions } from "../render/options.ts";
+import { splitOptions } from "../render/from_cutout.ts";
 import { type Observer, timed, type Timings } from "../telemetry/observer.ts";
 import { newEntry } from "./entry.ts";
 import { MaskSource } from "./mask_source.ts";
 import { type CutoutProgress, ProgressTracker } from "./progress.ts";
+import { digestOf } from "./render_digest.ts";
 import { represent, RepresentationCache } from "./representation.ts";
-import type { CutoutRequest, CutoutResult, RenderingRequest } from "./request.ts";
+import type { CacheUse, CutoutRequest, CutoutResult, RenderingRequest, WorkRequest } from "./request.ts";
 import { SingleFlight } from "./single_flight.ts";
 
 /** A store that reports which tier had an entry, and whose memory tier can be read synchronously. */
@@ -39,6 +40,8 @@ export interface CutoutServiceOptions {
 export interface CutoutCounts {
   /** Served from the cache, by tier. */
   readonly hits: Readonly<Record<string, number>>;
+  /** Rendered from another cutout that the cache had. */
+  readonly cutouts: number;
   /** Rendered from a cached mask. */
   readonly masks: number;
   readonly inferences: number;
@@ -49,7 +52,7 @@ export interface CutoutCounts {
 /** The result of work that all requests for one file share. */
 interface RenderResult {
   readonly entry: Entry;
-  readonly source: "mask" | "inference";
+  readonly source: "cutout" | "mask" | "inference";
   readonly times: Timings;
 }
 
@@ -64,7 +67,7 @@ export class CutoutService {
   readonly #masks: MaskSource;
   readonly #progress = new ProgressTracker();
   readonly #flights = new SingleFlight<RenderResult>();
-  readonly #counts = { hits: {} as Record<string, number>, masks: 0, inferences: 0, coalesced: 0 };
+  readonly #counts = { hits: {} as Record<string, number>, cutouts: 0, masks: 0, inferences: 0, coalesced: 0 };
   readonly #now: () => number;
 
   constructor(options: CutoutServiceOptions) {
@@ -100,6 +103,22 @@ export class CutoutService {
   }
 
   /**
+   * The cutout of the image with this id, from the cache or rendered from another cutout of the image that the cache has;
+   * undefined if the image itself is needed.
+   * @throws {ImageError} if the options are the cause.
+   * @throws {EngineError} if the engine is the cause.
+   * @throws {UnknownModelError}
+   */
+  findOrRender(image: ImageId, request: WorkRequest, scope: ReadScope): Promise<CutoutResult | undefined> {
+    return this.#observed(async () => {
+      const key = await this.#keyOf(image, request);
+      const timings: Timings = {};
+      return await this.#lookUp(image, key, request, scope, timings) ??
+        await this.#renderCutout(image, key, request, scope, timings);
+    });
+  }
+
+  /**
    * The cutout of an image, from the cache if possible.
    * @throws {ImageError} if the image or the options are the cause.
    * @throws {EngineError} if the engine is the cause.
@@ -110,7 +129,7 @@ export class CutoutService {
   }
 
   async #cutOut(request: CutoutRequest): Promise<CutoutResult> {
-    const { cacheUse = "default", representation, logger } = request;
+    const { cacheUse = "default", representation } = request;
     const timings: Timings = {};
     const image = await timed(timings, "hash", () => this.#identify(request), this.#options.observer);
     const key = await this.#keyOf(image, request);
@@ -130,21 +149,54 @@ export class CutoutService {
         timings: { ...timings, ...cutout.times },
       };
     }
-    const { value: { entry: file, source, times }, leads } = await this.#flights.join(
-      // A request for a new result must not join work that started before it.
-      `${cacheUse} ${key}`,
-      (signal) => this.#make(request, { key, maskKey, label: request.name ?? image, signal }),
-      request.signal,
+    return await this.#share(
+      { image, key, request, cacheUse, timings },
+      (signal) => this.#make(request, { key, maskKey, signal }),
     );
-    const entry = this.#representations.represent(key, file, representation);
+  }
+
+  /** Does work once for all requests that wait for the same file. */
+  async #share(
+    { image, key, request, cacheUse, timings }: {
+      image: ImageId;
+      key: string;
+      request: WorkRequest;
+      cacheUse: CacheUse;
+      timings: Timings;
+    },
+    work: (signal: AbortSignal) => Promise<RenderResult>,
+  ): Promise<CutoutResult> {
+    // A request for a new result must not join work that started before it.
+    const { value, leads } = await this.#flights.join(`${cacheUse} ${key}`, work, request.signal);
+    const { entry: file, source, times } = value;
+    const entry = this.#representations.represent(key, file, request.representation);
     const result = { entry, image, key, source, coalesced: !leads, cacheUse };
     if (!leads) {
-      logger.info("cache hit: {name}", { name: request.name ?? image, tier: "coalesced" });
       this.#counts.coalesced++;
       return { ...result, timings };
     }
-    this.#counts[source === "mask" ? "masks" : "inferences"]++;
+    this.#counts[COUNTED_AS[source]]++;
     return { ...result, timings: { ...timings, ...times } };
+  }
+
+  /** Renders a cutout of the image that the cache has; undefined if there is none, or if it does not suffice. */
+  async #renderCutout(
+    image: ImageId,
+    key: string,
+    request: WorkRequest,
+    scope: ReadScope,
+    timings: Timings,
+  ): Promise<CutoutResult | undefined> {
+    const steps = splitOptions(request.render);
+    if (steps === undefined) return undefined;
+    const cutoutKey = await this.#keyOf(image, { ...request, render: steps.from });
+    const found = await this.#options.cache.find(cutoutKey, scope);
+    if (found === undefined) return undefined;
+    return await this.#share({ image, key, request, cacheUse: "default", timings }, async (signal) => {
+      const job = { image: found.entry.bytes, isCutout: true, model: request.model, render: steps.rest, signal };
+      const cutout = await this.#options.engine.cutout(job);
+      return await this.#keep(cutout, "cutout", request, key);
+    });
   }
 
   async #lookUp(
@@ -157,7 +209,6 @@ export class CutoutService {
     const found = await timed(timings, "cache", () => this.#find(key, request, scope), this.#options.observer);
     if (found === undefined) return undefined;
     const { entry, tier } = found;
-    request.logger.info("cache hit: {name}", { name: request.name ?? image, tier });
     this.#counts.hits[tier] = (this.#counts.hits[tier] ?? 0) + 1;
     return { entry, image, key, source: tier, coalesced: false, cacheUse: "default", timings };
   }
@@ -173,18 +224,24 @@ export class CutoutService {
   /** Makes a file that the cache does not have, and stores it. */
   async #make(
     request: CutoutRequest,
-    { key, maskKey, label, signal }: { key: string; maskKey: string; label: string; signal: AbortSignal },
+    { key, maskKey, signal }: { key: string; maskKey: string; signal: AbortSignal },
   ): Promise<RenderResult> {
     const { mask, made } = await this.#masks.get(request, { key, maskKey }, signal);
-    if (made !== undefined) {
-      request.logger.info("registering cache: {name}", { name: label });
-      return { ...made, source: "inference" };
-    }
+    if (made !== undefined) return { ...made, source: "inference" };
     const cutout = await this.#render(request, maskKey, { maskFile: mask, signal });
-    request.logger.info("registering cache: {name}", { name: label, from: "mask" });
+    return await this.#keep(cutout, "mask", request, key);
+  }
+
+  /** Stores a new file after the response. */
+  async #keep(
+    cutout: Cutout,
+    source: RenderResult["source"],
+    request: WorkRequest,
+    key: string,
+  ): Promise<RenderResult> {
     const entry = await newEntry(cutout, this.#now);
     request.waitUntil(this.#options.cache.set(key, entry));
-    return { entry, source: "mask", times: cutout.times };
+    return { entry, source, times: cutout.times };
   }
 
   /** Renders an image in the engine, from its mask if `maskFile` is given, otherwise after an inference. */
@@ -221,24 +278,10 @@ export class CutoutService {
   }
 }
 
+const COUNTED_AS = { cutout: "cutouts", mask: "masks", inference: "inferences" } as const;
+
 /** @throws {ImageError} `background_missing` */
 function requireBackground({ render, background }: CutoutRequest): void {
   if (render.background_image === undefined || background !== undefined) return;
   throw new ImageError("background_missing", "background_image names an image that was not sent");
-}
-
-/** In hexadecimal digits: enough to distinguish the renderings of one image. */
-const DIGEST_LENGTH = 16;
-
-/** Most requests share the default options object, so its digest is computed only once. */
-const digests = new WeakMap<RenderOptions, Promise<string>>();
-
-function digestOf(options: RenderOptions): Promise<string> {
-  let digest = digests.get(options);
-  if (digest === undefined) {
-    const canonical = new TextEncoder().encode(canonicalRenderOptions(options));
-    digest = sha256(canonical).then((hex) => hex.slice(0, DIGEST_LENGTH));
-    digests.set(options, digest);
-  }
-  return digest;
 }

@@ -32,7 +32,8 @@ export class BodyReader {
 
   /**
    * Reads a body. Its bytes count as pending until it is disposed of.
-   * @throws {HttpError} 400 `incomplete_body`, 408 `body_timeout`, 413 `body_too_large`, 503 `too_much_pending`.
+   * @throws {HttpError} 400 `incomplete_body`, 408 `body_timeout`, 413 `body_too_large`, 415 `unsupported_encoding`,
+   * 503 `too_much_pending`.
    */
   async read(request: Request): Promise<RequestBody> {
     const reservation = this.#reservation();
@@ -86,6 +87,8 @@ export class BodyReader {
   /** Reads a large body into one buffer: `arrayBuffer()` holds more than two copies of it. */
   async #read(request: Request, reservation: Reservation): Promise<Uint8Array<ArrayBuffer>> {
     const { maxBytes } = this.#limits;
+    const compression = compressionOf(request);
+    if (compression !== undefined) return await this.#decompress(request, compression, reservation);
     const declared = Number(request.headers.get("Content-Length") ?? NaN);
     if (declared > maxBytes) throw this.#tooLarge();
     if (declared <= Math.min(SMALL_BODY_BYTES, maxBytes)) {
@@ -101,9 +104,50 @@ export class BodyReader {
     });
   }
 
+  /** The limit holds for the decompressed bytes, so that a small body cannot become a huge one. */
+  async #decompress(
+    request: Request,
+    compression: CompressionFormat,
+    reservation: Reservation,
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    const { maxBytes } = this.#limits;
+    const chunks = request.body?.pipeThrough(new DecompressionStream(compression))
+      .values({ preventCancel: true }) ?? [];
+    return await joinChunks(chunks, NaN, (bytes, total) => {
+      if (total > maxBytes) throw this.#tooLarge();
+      reservation.add(bytes);
+    }).catch((error) => {
+      if (!(error instanceof TypeError)) throw error;
+      throw new HttpError(400, "incomplete_body", `the body is not complete ${compression} data`);
+    });
+  }
+
   #tooLarge(): HttpError {
     return new HttpError(413, "body_too_large", `the body is larger than the limit of ${this.#limits.maxBytes} bytes`);
   }
+}
+
+/** Content codings (RFC 9110, section 8.4.1) with the runtime's names of their formats. */
+const CODINGS: Readonly<Record<string, CompressionFormat | undefined>> = {
+  "": undefined,
+  "identity": undefined,
+  "gzip": "gzip",
+  "x-gzip": "gzip",
+  "deflate": "deflate",
+};
+
+/** @throws {HttpError} 415 `unsupported_encoding` */
+function compressionOf({ headers }: Request): CompressionFormat | undefined {
+  const coding = (headers.get("Content-Encoding") ?? "").trim().toLowerCase();
+  if (Object.hasOwn(CODINGS, coding)) return CODINGS[coding];
+  throw new HttpError(
+    415,
+    "unsupported_encoding",
+    `unsupported Content-Encoding ${
+      JSON.stringify(coding.slice(0, 40))
+    }; send the body as it is, or as gzip or deflate`,
+    { "Accept-Encoding": "gzip, deflate" },
+  );
 }
 
 /** The body of one request. */

@@ -1,5 +1,6 @@
-import { requireFewParts, requireSimpleJson } from "./body_shape.ts";
+import { requireFewFields, requireSimpleJson } from "./body_shape.ts";
 import { HttpError } from "./errors.ts";
+import { parseMultipart } from "./multipart.ts";
 
 /** A file of a form. */
 export interface FormFile {
@@ -23,16 +24,39 @@ export function isJson(mediaType: string): boolean {
   return mediaType === "application/json" || mediaType.endsWith("+json");
 }
 
+export interface ParseFieldsOptions {
+  /** The value of a field that was sent more than once: by default none, and the request is refused. */
+  repeated?: "last";
+}
+
 /**
- * Parses a multipart form (RFC 7578), a URL-encoded form (URL standard) or a flat JSON object into the same fields.
+ * Parses a multipart form (RFC 7578), a URL-encoded form (URL standard) or a flat JSON object into the same fields. Empty
+ * fields are left out: HTML forms and many clients send a field that was not filled in as an empty one.
  * @throws {HttpError} 415 `unsupported_content_type`, 422 `invalid_json`, `invalid_form`, `invalid_request`.
  */
-export async function parseFields(contentType: string | undefined, body: Uint8Array<ArrayBuffer>): Promise<Fields> {
-  const mediaType = mediaTypeOf(contentType);
-  if (mediaType !== undefined && isJson(mediaType)) return fieldsOfJson(body);
-  if (mediaType === "multipart/form-data" || mediaType === "application/x-www-form-urlencoded") {
-    return await fieldsOfForm(contentType!, body);
+export function parseFields(
+  contentType: string | undefined,
+  body: Uint8Array<ArrayBuffer>,
+  { repeated }: ParseFieldsOptions = {},
+): Fields {
+  const fields = new Map<string, string | FormFile>();
+  for (const [name, value] of pairsOf(contentType, body)) {
+    if (typeof value === "string" ? value === "" : value.bytes.length === 0) continue;
+    if (fields.has(name) && repeated !== "last") {
+      throw new HttpError(422, "invalid_request", `${name}: sent more than once`);
+    }
+    fields.set(name, value);
   }
+  return fields;
+}
+
+type Pair = [name: string, value: string | FormFile];
+
+function pairsOf(contentType: string | undefined, body: Uint8Array<ArrayBuffer>): Iterable<Pair> {
+  const mediaType = mediaTypeOf(contentType);
+  if (mediaType !== undefined && isJson(mediaType)) return pairsOfJson(body);
+  if (mediaType === "application/x-www-form-urlencoded") return pairsOfUrlEncoded(body);
+  if (mediaType === "multipart/form-data") return pairsOfMultipart(contentType!, body);
   throw new HttpError(
     415,
     "unsupported_content_type",
@@ -40,36 +64,29 @@ export async function parseFields(contentType: string | undefined, body: Uint8Ar
   );
 }
 
-async function fieldsOfForm(contentType: string, body: Uint8Array<ArrayBuffer>): Promise<Fields> {
-  requireFewParts(contentType, body);
-  let form: FormData;
-  try {
-    form = await new Response(body, { headers: { "Content-Type": contentType } }).formData();
-  } catch {
-    throw new HttpError(422, "invalid_form", "the body does not match its Content-Type");
-  }
-  const fields = new Map<string, string | FormFile>();
-  for (const [name, value] of form) {
-    if (fields.has(name)) throw new HttpError(422, "invalid_request", `${name}: sent more than once`);
-    fields.set(name, typeof value === "string" ? value : { name: value.name, bytes: await value.bytes() });
-  }
-  return fields;
+function pairsOfUrlEncoded(body: Uint8Array<ArrayBuffer>): URLSearchParams {
+  requireFewFields(body);
+  return new URLSearchParams(new TextDecoder().decode(body));
 }
 
-function fieldsOfJson(body: Uint8Array<ArrayBuffer>): Fields {
+function pairsOfMultipart(contentType: string, body: Uint8Array<ArrayBuffer>): Pair[] {
+  return parseMultipart(contentType, body).map(({ name, fileName, bytes }) => [
+    name,
+    fileName === undefined ? new TextDecoder().decode(bytes) : { name: fileName, bytes },
+  ]);
+}
+
+function pairsOfJson(body: Uint8Array<ArrayBuffer>): Pair[] {
   const json = parseJson(body);
   if (typeof json !== "object" || json === null || Array.isArray(json)) {
     throw new HttpError(422, "invalid_request", "the body is not a JSON object");
   }
-  const fields = new Map<string, string | FormFile>();
-  for (const [name, value] of Object.entries(json)) {
-    if (value === null) continue;
+  return Object.entries(json).filter(([, value]) => value !== null).map(([name, value]) => {
     if (typeof value === "object") {
       throw new HttpError(422, "invalid_request", `${name}: must be a string, a number or a boolean`);
     }
-    fields.set(name, String(value));
-  }
-  return fields;
+    return [name, String(value)];
+  });
 }
 
 /**
@@ -87,14 +104,18 @@ export function parseJson(body: Uint8Array<ArrayBuffer>, hint = ""): unknown {
 }
 
 /**
- * Decodes base64 (RFC 4648), with or without a `data:…;base64,` prefix (RFC 2397).
- * @throws {HttpError} 400 `invalid_base64`.
+ * Decodes base64 or base64url (RFC 4648), with or without a `data:…;base64,` prefix (RFC 2397).
+ * @throws {HttpError} 400 `invalid_base64`, 422 `no_image`.
  */
 export function decodeBase64(text: string, field: string): Uint8Array<ArrayBuffer> {
-  const prefix = /^data:[^,]{0,200},/.exec(text)?.[0] ?? "";
+  const prefix = /^\s*data:[^,]{0,200},/i.exec(text)?.[0] ?? "";
+  const base64 = prefix === "" ? text : text.slice(prefix.length);
+  let bytes: Uint8Array<ArrayBuffer>;
   try {
-    return Uint8Array.fromBase64(prefix === "" ? text : text.slice(prefix.length));
+    bytes = Uint8Array.fromBase64(base64, { alphabet: /[-_]/.test(base64) ? "base64url" : "base64" });
   } catch {
     throw new HttpError(400, "invalid_base64", `${field} is not base64 (RFC 4648)`);
   }
+  if (bytes.length === 0) throw new HttpError(422, "no_image", `${field} is empty`);
+  return bytes;
 }

@@ -71,3 +71,15 @@ export function resizeTo(image: Pixels, { width, height }: Size): Pixels {
   if (width === image.width && height === image.height) return image;
   return { data: resampleRgba(image.data, image.width, image.height, width, height), width, height };
 }
+
+/** A transparent canvas of a size with an image on it, at a place that is rounded to whole pixels. */
+export function onCanvas(image: Pixels, place: { left: number; top: number }, { width, height }: Size): Pixels {
+  const [left, top] = [Math.round(place.left), Math.round(place.top)];
+  const data = new Uint8Array(width * height * 4);
+  const rowLength = image.width * 4;
+  for (let row = 0; row < image.height; row++) {
+    const from = row * rowLength;
+    data.set(image.data.subarray(from, from + rowLength), ((top + row) * width + left) * 4);
+  }
+  return { data, width, height };
+}

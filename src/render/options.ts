@@ -1,6 +1,7 @@
 import { converter, parse } from "culori";
 import { z } from "zod";
 import type { TrimapOptions } from "./matting/trimap.ts";
+import { boundsSchema, canvasSchema, DEFAULT_FILL, fillSchema, MAX_SIDE } from "./sizes.ts";
 
 const toRgb = converter("rgb");
 
@@ -20,32 +21,12 @@ export const colourSchema = z.string().trim().transform((text, context): HexColo
   return new Uint8Array(bytes).toHex() as HexColour;
 });
 
-/** The size that a result must fit into: a box in pixels, of which one side may be open, or a number of pixels. */
-export type Bounds = { width?: number; height?: number } | { pixels: number };
-
-const MAX_SIDE = 16384;
-
-/** `800x600`, `800x`, `x600` (pixels) or `0.25MP` (megapixels). */
-export const boundsSchema = z.string().trim().transform((text, context): Bounds => {
-  const [, megapixels] = /^(\d+(?:\.\d+)?)MP$/i.exec(text) ?? [];
-  if (megapixels !== undefined && Number(megapixels) > 0) return { pixels: Math.round(Number(megapixels) * 1e6) };
-  const [, width, height] = /^(\d*)x(\d*)$/i.exec(text) ?? [];
-  const sides = [width, height].filter((side) => side !== undefined && side !== "").map(Number);
-  if (sides.length === 0 || sides.some((side) => side < 1 || side > MAX_SIDE)) {
-    context.addIssue(
-      `${JSON.stringify(text)} is not a size, such as "800x600", "800x", "x600" (1 to ${MAX_SIDE}) or "0.25MP"`,
-    );
-    return z.NEVER;
-  }
-  return { ...(width && { width: Number(width) }), ...(height && { height: Number(height) }) };
-});
-
 /** A number of pixels of the input, or a share (0 to 1) of another length, such as the image's width. */
 export type Length = { pixels: number } | { part: number };
 
-/** Parses `20px`, `10%` or `0`; undefined if it is none of these. */
+/** Parses `20px`, `10%` or a number of pixels; undefined if it is none of these. */
 function parseLength(text: string): Length | undefined {
-  const [, number, unit] = /^(\d+(?:\.\d+)?)(px|%)$/i.exec(text === "0" ? "0px" : text) ?? [];
+  const [, number, unit] = /^(\d+(?:\.\d+)?)(px|%)$/i.exec(/^[\d.]+$/.test(text) ? `${text}px` : text) ?? [];
   if (unit === "%" && Number(number) <= 100) return { part: Number(number) / 100 };
   if (unit?.toLowerCase() === "px" && Number(number) <= MAX_SIDE) return { pixels: Math.round(Number(number)) };
   return undefined;
@@ -95,7 +76,7 @@ function isZero(length: Length): boolean {
 /** `10%` to `100%`, as a share; undefined for `original`. */
 export const scaleSchema = z.string().trim().transform((text, context): number | undefined => {
   if (text.toLowerCase() === "original") return undefined;
-  const percent = Number(/^(\d+(?:\.\d+)?)%$/.exec(text)?.[1]);
+  const percent = Number(/^(\d+(?:\.\d+)?)%?$/.exec(text)?.[1]);
   if (percent >= 10 && percent <= 100) return percent / 100;
   context.addIssue(`${JSON.stringify(text)} is not a scale: "original", or from "10%" to "100%"`);
   return z.NEVER;
@@ -111,7 +92,7 @@ export type Position = "original" | { x: number; y: number };
 export const positionSchema = z.string().trim().transform((text, context): Position => {
   if (text.toLowerCase() === "original") return "original";
   const given = text.toLowerCase() === "center" ? "50%" : text;
-  const parts = words(given).map((word) => Number(/^(\d+(?:\.\d+)?)%$/.exec(word)?.[1]) / 100);
+  const parts = words(given).map((word) => Number(/^(\d+(?:\.\d+)?)%?$/.exec(word)?.[1]) / 100);
   const [x, y = x] = parts;
   if (parts.length > 2 || !(x <= 1) || !(y <= 1)) {
     context.addIssue(`${JSON.stringify(text)} is not a position: "original", "center", "20%" or "20% 80%"`);
@@ -134,9 +115,20 @@ const flag = z.union([z.boolean(), z.stringbool(flagWords).meta({ enum: [...flag
 
 const DEFAULT_SHADOW_OPACITY = 50;
 
+/** One of these words, in any case. */
+function word<const T extends string>(values: readonly T[], synonyms: Readonly<Record<string, T>> = {}) {
+  return z.string().meta({ enum: [...values] }).transform((text, context): T => {
+    const lower = text.trim().toLowerCase();
+    const value = synonyms[lower] ?? values.find((value) => value === lower);
+    if (value !== undefined) return value;
+    context.addIssue(`${JSON.stringify(text)} is not one of ${values.map((value) => `"${value}"`).join(", ")}`);
+    return z.NEVER;
+  });
+}
+
 /** How to render an image with its mask. Every route parses its own parameters into this. */
 export const renderOptionsSchema = z.strictObject({
-  format: z.enum(["png", "webp", "jpeg", "zip", "auto"]).default("png").describe(
+  format: word(["png", "webp", "jpeg", "zip", "auto"], { jpg: "jpeg" }).default("png").describe(
     "Format of the result. JPEG has no transparency, so the cutout is placed on `background`, or on white. `zip` holds " +
       "`color.jpg` and `alpha.png`. `auto` is PNG if anything is transparent, else JPEG.",
   ),
@@ -149,7 +141,8 @@ export const renderOptionsSchema = z.strictObject({
     "SHA-256 of an image to put behind the subject, filling the result; send its file along with the image.",
   ),
   size: boundsSchema.optional().meta({
-    description: "Maximum size of the result, which is shrunk to fit: `800x600`, `800x`, `x600` (pixels) or `0.25MP`.",
+    description:
+      "Maximum size of the result, which is shrunk to fit: `800x600`, `800x`, `x600`, `800` (pixels, both sides) or `0.25MP`.",
     example: "800x600",
   }),
   upscale: flag.default(false).describe("Whether a smaller result is enlarged to `size`."),
@@ -177,7 +170,18 @@ export const renderOptionsSchema = z.strictObject({
       "defaults to `center` if `scale` is set, else to `original`.",
     example: "center",
   }),
-  channels: z.enum(["rgba", "alpha"]).default("rgba").describe("`alpha` returns the mask alone, as a grayscale image."),
+  canvas: canvasSchema.optional().meta({
+    description:
+      "Exact size or proportions of the result: `2000x2000` (pixels), `35x45mm` (at 300 dpi) or `4:5`. The subject is scaled " +
+      "to `fill` and placed by `position`, by default in the middle; `crop`, `margin` and `scale` have no effect.",
+    example: "2000x2000",
+  }),
+  fill: fillSchema.optional().meta({
+    description:
+      "How much of `canvas` the subject takes up, in width or height, whichever is more: `1%` to `100%`, by default `85%`.",
+    example: "90%",
+  }),
+  channels: word(["rgba", "alpha"]).default("rgba").describe("`alpha` returns the mask alone, as a grayscale image."),
   smooth: flag.default(false).describe(
     "Removes specks and hairs from the mask and makes its edge smooth and hard, as rembg's post-processing does: " +
       "morphological opening, blur (σ = 2 pixels of the input), threshold at half.",
@@ -189,7 +193,7 @@ export const renderOptionsSchema = z.strictObject({
   solid: flag.default(false).describe(
     "Whether only the subject's edge may be translucent; translucent areas inside it become opaque.",
   ),
-  matting: z.enum(["none", "refine", "hair"]).default("none").describe(
+  matting: word(["none", "refine", "hair"]).default("none").describe(
     "How to find the alpha of edges. `refine` aligns the mask's edge with the edge in the image. `hair` finds hair, fur, leaves " +
       "and other fine detail. Both remove the old background's colour.",
   ),
@@ -198,7 +202,12 @@ export const renderOptionsSchema = z.strictObject({
     "Whether to draw a soft shadow under the subject, within the bounds of the result.",
   ),
   shadow_opacity: number(0, 100).default(DEFAULT_SHADOW_OPACITY).describe("How dark the shadow is, in percent."),
-}).transform((given) => {
+}).transform(({ fill = DEFAULT_FILL, ...given }, context) => {
+  if (given.canvas !== undefined && "width" in given.canvas && given.size !== undefined) {
+    context.addIssue({ code: "custom", path: ["size"], message: "canvas sets the size already; leave size out" });
+    return z.NEVER;
+  }
+  const crop = given.crop && given.canvas === undefined;
   const channels = given.format === "zip" ? "rgba" : given.channels;
   const alphaOnly = channels === "alpha";
   const opaque = !alphaOnly && given.background?.endsWith("ff");
@@ -212,8 +221,11 @@ export const renderOptionsSchema = z.strictObject({
     background: alphaOnly ? undefined : given.background ?? (format === "jpeg" ? "ffffffff" as HexColour : undefined),
     background_image: alphaOnly ? undefined : given.background_image,
     upscale: given.size !== undefined && given.upscale,
-    margin: given.crop ? given.margin : undefined,
-    position: effectivePosition(given),
+    canvas: given.canvas && { ...given.canvas, fill },
+    crop,
+    margin: crop ? given.margin : undefined,
+    scale: given.canvas === undefined ? given.scale : undefined,
+    position: given.canvas === undefined ? effectivePosition(given) : positionOnCanvas(given.position),
     // Results of `refine` are stored under this name.
     matting: given.matting === "hair" ? given.matting : undefined,
     refine: given.matting === "refine" || (given.matting === "none" && given.refine),
@@ -237,6 +249,14 @@ export interface RembgMatting {
 }
 
 export type RenderOptions = z.output<typeof renderOptionsSchema> & { readonly rembg?: RembgMatting };
+
+function positionOnCanvas(position: Position | undefined): Position | undefined {
+  const isMiddle = typeof position === "object" && position.x === 0.5 && position.y === 0.5;
+  return isMiddle ? undefined : position;
+}
+
+/** The names of all options. */
+export const renderOptionNames = Object.keys(renderOptionsSchema.in.shape);
 
 export const defaultRenderOptions: RenderOptions = renderOptionsSchema.parse({});
 

@@ -5,6 +5,7 @@ import { resampleGray } from "../image/resample.ts";
 import { visibleBox } from "./geometry.ts";
 import type { RenderOptions } from "./options.ts";
 import { background } from "./background.ts";
+import { canvas } from "./canvas.ts";
 import { clearHidden } from "./clear_hidden.ts";
 import { crop } from "./crop.ts";
 import { cutOut } from "./cut_out.ts";
@@ -26,7 +27,7 @@ import { threshold } from "./threshold.ts";
 const alphaSteps: readonly Step<Mask>[] = [matting, smooth, rembgMatting, threshold, solid, feather, regionOfInterest];
 
 /** Second phase: steps that change the pixels of the cutout: its size and the subject's place in it … */
-const layoutSteps: readonly Step<Pixels>[] = [place, crop, resize];
+const layoutSteps: readonly Step<Pixels>[] = [place, crop, canvas, resize];
 
 /** … then what is behind the subject. */
 const backgroundSteps: readonly Step<Pixels>[] = [shadow, background, clearHidden];

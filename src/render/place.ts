@@ -1,5 +1,5 @@
 import type { Pixels } from "../base/pixels.ts";
-import { cropTo, resizeTo, visibleBox } from "./geometry.ts";
+import { cropTo, onCanvas, resizeTo, visibleBox } from "./geometry.ts";
 import type { RenderContext } from "./step.ts";
 
 /**
@@ -22,13 +22,7 @@ export function place(cutout: Pixels, { options: { scale, position } }: RenderCo
       y: clamp(box.top + (box.height - subject.height) / 2, room.y),
     }
     : { x: room.x * (position?.x ?? 0.5), y: room.y * (position?.y ?? 0.5) };
-  const [left, top] = [Math.round(x), Math.round(y)];
-  const data = new Uint8Array(cutout.width * cutout.height * 4);
-  for (let row = 0; row < subject.height; row++) {
-    const from = row * subject.width * 4;
-    data.set(subject.data.subarray(from, from + subject.width * 4), ((top + row) * cutout.width + left) * 4);
-  }
-  return { data, width: cutout.width, height: cutout.height };
+  return onCanvas(subject, { left: x, top: y }, cutout);
 }
 
 function clamp(value: number, max: number): number {

@@ -2,7 +2,8 @@ import { ImageError } from "../base/errors.ts";
 import type { Size } from "../base/layout.ts";
 import type { Pixels } from "../base/pixels.ts";
 import { resizeTo } from "./geometry.ts";
-import type { Bounds, RenderOptions } from "./options.ts";
+import type { RenderOptions } from "./options.ts";
+import type { Bounds } from "./sizes.ts";
 import type { RenderContext } from "./step.ts";
 
 /**
@@ -27,9 +28,9 @@ export function resize(cutout: Pixels, { image, options, maxPixels }: RenderCont
  * `size` counts in its pixels, or the result is larger than half of it.
  */
 export function enoughToRender(size: Size, options: RenderOptions): Size | undefined {
-  const { refine, matting, rembg, smooth, feather, roi, crop, scale, position } = options;
+  const { refine, matting, rembg, smooth, feather, roi, crop, scale, position, canvas } = options;
   const countsPixels = refine || smooth || feather > 0 || crop ||
-    [matting, rembg, roi, scale, position].some((value) => value !== undefined);
+    [matting, rembg, roi, scale, position, canvas].some((value) => value !== undefined);
   if (options.size === undefined || countsPixels) return undefined;
   const result = fit(size, options.size, options.upscale);
   return result.width * 2 <= size.width && result.height * 2 <= size.height ? result : undefined;

@@ -13,7 +13,9 @@ export const pagePaths = [
   describeRoute({
     method: "get",
     path: "/page/{file}",
+    operationId: "getPageFile",
     summary: "Files of the page at /",
+    description: "Scripts, stylesheet and icon. They load nothing from other hosts.",
     tags: ["service"],
     request: { params: z.object({ file: z.string().meta({ example: "app.js" }) }) },
     responses: {

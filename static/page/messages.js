@@ -97,6 +97,7 @@ export function provenanceMessage({ source, sentBytes, elapsedMs }) {
     memory: ["Memory", "The server had this cutout in memory."],
     sqlite: ["SQLite", "The server had this cutout on disk."],
     redis: ["Redis", "The server found this cutout in Redis, its shared cache."],
+    cutout: ["Cutout", "The server rendered the cached cutout with other options, without an upload."],
     mask: ["Mask", "The server reused the cached mask, so the model did not run."],
     inference: ["Inference", "The model found the subject, and the result is now cached."],
   }[source] ?? [source, "The server had this cutout in its cache."];

@@ -84,7 +84,7 @@ async function succeeds({ commands }: Block, folder: string, url: string): Promi
   const script = here(commands).replaceAll("http://localhost:8000", url).replaceAll("--port 8000", `--port ${port}`);
   // Without these, curl prints an image to the terminal or takes an error for a success.
   for (const [curl] of script.matchAll(/^curl .*$/gm)) assert.match(curl, /^curl -sf /);
-  await run(script, folder, TOKENS);
+  await run(script, folder, { ...TOKENS, CUTCACHE_URL: url });
 }
 
 /** Starts the server in a process group of its own, waits until it tells its address, and ends them all. */

@@ -195,6 +195,12 @@ Deno.test("trimapOf › erodes by a square as SciPy does, and by a cross for 0",
       assert.equal(trimap[i], expected, `erosion ${erosion}, (${x}, ${y})`);
     }
   }
+  // Work does not grow with the square: a request may name any number.
+  const trimaps = [1000, 1e15, Infinity].map((erosion) =>
+    trimapOf(alpha, width, height, { foreground: 240, background: 10, erosion })
+  );
+  assert.deepEqual(trimaps[1], trimaps[0]);
+  assert.deepEqual(trimaps[2], trimaps[0]);
 });
 
 Deno.test("matteByTrimap › alpha is that of rembg's alpha matting", async (t) => {

@@ -16,7 +16,20 @@ Deno.test("render options › options with the same result have the same canonic
   assert.equal(canonical({ format: "auto", background: "red" }), canonical({ format: "jpeg", background: "red" }));
   assert.equal(canonical({ format: "zip" }), canonical({ format: "zip", channels: "alpha" }));
   assert.equal(canonical({ channels: "alpha" }), canonical({ channels: "alpha", background_image: "0".repeat(64) }));
+  const canvas = canonical({ canvas: "413x531" });
+  assert.equal(canonical({ canvas: "35x45mm", fill: "85", position: "center" }), canvas);
+  assert.equal(canonical({ canvas: "413×531px", crop: true, margin: "9px", scale: "50%" }), canvas, "without effect");
+  assert.equal(canonical({ canvas: "2:3" }), canonical({ canvas: "4:6" }));
+  assert.equal(canonical({}), canonical({ fill: "50%" }), "without effect");
   assert.equal(canonical({ crop: "yes", size: "100X" }), canonical({ size: "100x", crop: true }));
+});
+
+Deno.test("render options › what can be meant in only one way is accepted", () => {
+  assert.equal(canonical({ format: "jpeg" }), canonical({ format: "JPG" }));
+  assert.equal(canonical({}), canonical({ format: " PNG ", channels: "RGBA" }));
+  assert.equal(canonical({ size: "1000x1000" }), canonical({ size: "1000" }));
+  assert.equal(canonical({ crop: true, margin: "10px 0px" }), canonical({ crop: true, margin: "10 0" }));
+  assert.equal(canonical({ scale: "80%", position: "20% 80%" }), canonical({ scale: "80", position: "20 80" }));
 });
 
 Deno.test("render options › canonical forms that stored results depend on have not changed", () => {
@@ -52,6 +65,12 @@ Deno.test("render options › options with different results have different cano
     { scale: "50%", position: "original" },
     { position: "50%" },
     { background_image: "0".repeat(64) },
+    { canvas: "200x200" },
+    { canvas: "200x100" },
+    { canvas: "1:1" },
+    { canvas: "1:1", size: "100x" },
+    { canvas: "200x200", fill: "90%" },
+    { canvas: "200x200", position: "50% 100%" },
     { solid: true },
     { threshold: 128 },
     { feather: 1.5 },
@@ -71,7 +90,7 @@ Deno.test("render options › an invalid value is named, with an example of a va
     ["size", "big", /"big" is not a size, such as "800x600"/],
     ["size", "0x5", /not a size/],
     ["size", "99999x", /1 to 16384/],
-    ["margin", "5", /not a margin, such as "20px"/],
+    ["margin", "5em", /not a margin, such as "20px"/],
     ["margin", "1px 2px 3px 4px 5px", /CSS order/],
     ["roi", "1px 2px 3px", /not a region, "x1 y1 x2 y2"/],
     ["roi", "0% 0% 101% 100%", /not a region/],
@@ -79,6 +98,12 @@ Deno.test("render options › an invalid value is named, with an example of a va
     ["position", "left", /not a position/],
     ["position", "101%", /not a position/],
     ["background_image", "cat.jpg", /not a SHA-256 digest/],
+    ["canvas", "square", /"2000x2000" .*"4:5" or "35x45mm"/],
+    ["canvas", "0x5", /not a canvas/],
+    ["canvas", "1:0", /not a canvas/],
+    ["canvas", "1:1000", /not a canvas/],
+    ["canvas", "20000x5", /1 to 16384/],
+    ["fill", "0%", /not a share from "1%" to "100%"/],
     ["crop", "perhaps", /./],
     ["threshold", 0, />=1/],
     ["feather", -1, />=0/],
@@ -105,4 +130,10 @@ Deno.test("render options › what a shadow has no effect on does not change the
   assert.equal(canonical({ shadow_opacity: 80 }), "[]");
   assert.equal(canonical({ shadow: true, shadow_opacity: 50 }), canonical({ shadow: true }));
   assert.equal(canonical({ shadow: true, channels: "alpha" }), canonical({ channels: "alpha" }));
+});
+
+Deno.test("render options › a canvas in pixels and a size contradict each other; proportions and a size do not", () => {
+  const { error } = renderOptionsSchema.safeParse({ canvas: "200x200", size: "100x" });
+  assert.deepEqual(error?.issues[0].path, ["size"]);
+  assert.ok(renderOptionsSchema.safeParse({ canvas: "1:1", size: "100x" }).success);
 });

@@ -12,7 +12,8 @@ export interface Tool {
 export const TEST_TOOLS: Tool[] = [
   { command: "redis-server", debianPackage: "redis-server", purpose: "the tests of the shared cache" },
   { command: "chromium", debianPackage: "chromium", purpose: "the tests of the page" },
-  { command: "npx", debianPackage: "npm", purpose: "the tests on an older Deno" },
+  { command: "npx", debianPackage: "npm", purpose: "the tests on an older Deno and of generated clients" },
+  { command: "pip3", debianPackage: "python3-pip", purpose: "the test of a generated Python client" },
 ];
 
 /**

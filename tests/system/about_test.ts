@@ -107,7 +107,10 @@ Deno.test("about › the service describes itself", async (t) => {
     for (const { id, messages, lines } of [miss, hit]) {
       assert.match(id, UUID);
       assert.deepEqual([lines[0].job_id, lines.at(-1)!.job_id], [id, id]);
-      assert.match(messages.at(-1)!, /^END 200, elapsed_time \[ms\]: \d+/);
+      assert.match(
+        messages.at(-1)!,
+        /^END 200, elapsed_time \[ms\]: [\d.]+, POST \/predict, source: (inference|memory)$/,
+      );
       assert.equal(typeof lines.at(-1)!["elapsed_time [ms]"], "number");
     }
     assert.equal(miss.messages[1], "registering cache: coffee\\n.jpg");

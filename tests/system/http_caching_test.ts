@@ -128,7 +128,6 @@ Deno.test("HTTP caching", async (t) => {
     const renderings = [{ format: "webp" }, { background: "red" }, { size: "20x" }, { crop: true }];
     for (const options of renderings) {
       const query = new URLSearchParams(Object.entries(options).map(([name, value]) => [name, `${value}`]));
-      assert.equal((await get(`${address}?${query}`)).response.status, 404, "only the mask is cached");
       const body = JSON.stringify({ file_path: "a.png", img_base64: image.toBase64(), options });
       const response = await server.fetch("/predict", {
         method: "POST",

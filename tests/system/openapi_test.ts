@@ -1,4 +1,5 @@
 import { Validator } from "@seriousme/openapi-schema-validator";
+import { Ajv2020 } from "ajv/dist/2020.js";
 import { hc } from "hono/client";
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
@@ -16,6 +17,27 @@ Deno.test("OpenAPI", async (t) => {
     const result = await new Validator().validate(document);
     assert.deepEqual(result, { valid: true });
     assert.match(document.openapi, /^3\.1\./);
+  });
+
+  await t.step("operations have unique ids and explicit security, and default values are valid", () => {
+    const operations = Object.values<Record<string, { operationId?: string; security?: unknown }>>(document.paths)
+      .flatMap((item) => Object.values(item));
+    assert.equal(new Set(operations.map(({ operationId }) => operationId)).size, operations.length);
+    assert.ok(operations.every(({ operationId, security }) => operationId && security));
+    const ajv = new Ajv2020({ strict: false, logger: false });
+    const defaults: string[] = [];
+    (function visit(value: unknown, path: string): void {
+      if (typeof value !== "object" || value === null) return;
+      if ("default" in value && ("type" in value || "anyOf" in value)) {
+        defaults.push(path);
+        const { default: given, ...schema } = value;
+        assert.ok(ajv.validate(schema, given), `${path}: ${given}`);
+      }
+      for (const [name, child] of Object.entries(value)) visit(child, `${path}/${name}`);
+    })(document, "");
+    assert.ok(defaults.length > 10);
+    // A generated client would send them in the query and in the body.
+    assert.ok(!defaults.some((path) => path.startsWith("/paths//cutouts/post")));
   });
 
   await t.step("every described operation exists, and other methods get 405 with the ones that exist", async () => {
@@ -69,11 +91,14 @@ Deno.test("OpenAPI", async (t) => {
     assert.ok(commands.some((command) => command.includes("/predict")));
     const folder = await Deno.makeTempDir();
     await using _ = { [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }) };
-    await Deno.writeFile(`${folder}/photo.jpg`, await discImage(2));
+    const photo = await discImage(2);
+    for (const name of ["photo.jpg", "background.jpg"]) await Deno.writeFile(`${folder}/${name}`, photo);
+    // For the recipe that gets it by its address.
+    await (await server.fetch("/cutouts", { method: "POST", body: photo })).body?.cancel();
     // Except those that delete, and those that fetch an image by URL.
     for (const command of commands.filter((command) => !/ DELETE |\?url=/.test(command))) {
       const { success, stdout } = await new Deno.Command("sh", {
-        args: ["-c", command.replace("-o cutout.png", "-o /dev/null").replace("curl ", "curl -s -w '%{http_code}' ")],
+        args: ["-c", command.replace(/-o \w+\.\w+/, "-o /dev/null").replace("curl ", "curl -s -w '%{http_code}' ")],
         cwd: folder,
         env: { ADMIN_TOKEN: "0123456789abcdef", NO_PROXY: "127.0.0.1" },
       }).output();

@@ -430,6 +430,18 @@ Deno.test("page › images are cut out in a browser", async (t) => {
     }
   });
 
+  await t.step("/docs begins with recipes, and fits on a few screens of a desktop", async () => {
+    const docs = await browser.open(`${server.url}/docs`);
+    assert.equal(await docs.locator("h2").first().textContent(), "Recipes");
+    assert.equal(await docs.locator("main > section:first-of-type pre").count(), 6);
+    assert.match((await docs.locator("#endpoints summary").first().textContent())!, /POST\s+\/cutouts /);
+    const height = await docs.evaluate("document.documentElement.scrollHeight") as number;
+    assert.ok(height < 8000, `${height} px`);
+    await docs.goto(`${server.url}/docs#invalid_options`);
+    assert.ok(await docs.locator("#invalid_options").isVisible(), "an error's link unfolds the table");
+    await docs.close();
+  });
+
   await t.step("/docs is accessible too", async () => {
     const docs = await browser.open(`${server.url}/docs`, { viewport: { width: 360, height: 800 } });
     for (const colorScheme of ["light", "dark"] as const) {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import denoJson from "../../deno.json" with { type: "json" };
 import { settings } from "../../src/config.ts";
-import { startCommand, stopDeadlineMs } from "../../tools/start.ts";
+import { misspeltSettings, startCommand, stopDeadlineMs } from "../../tools/start.ts";
 import { fixture } from "../support/images.ts";
 import { descendants } from "../support/processes.ts";
 import { TestServer } from "../support/server.ts";
@@ -132,3 +132,56 @@ function isRunning(pid: number): boolean {
     return false;
   }
 }
+
+Deno.test("start › misspelt settings are named, other programs' variables are not", () => {
+  assert.deepEqual(misspeltSettings(["CACHE_STOER", "MAX_PIXEL", "PATH", "HOME", "CACHE_DIR", "LC_ALL", "SSH_TTY"]), [
+    "CACHE_STOER is not a setting: did you mean CACHE_STORE?",
+    "MAX_PIXEL is not a setting: did you mean MAX_PIXELS?",
+  ]);
+});
+
+Deno.test("start › what keeps the server from starting is one clear sentence, without a stack", async (t) => {
+  using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = taken.addr;
+  const cases: [env: Record<string, string>, message: RegExp][] = [
+    [{ PORT: `${port}` }, new RegExp(`^port ${port} is taken by another program\\. .*PORT=8001\\.$`)],
+    [{ HOST: "192.0.2.1" }, /^this machine does not have the address HOST=192\.0\.2\.1\. /],
+    [{ CACHE_DIR: "/dev/null/cache" }, /^CACHE_DIR=\/dev\/null\/cache cannot be written: .*CACHE_STORE=memory to keep results in memory only\.$/],
+    [{ MODEL: "isnet-anime" }, /^the model isnet-anime is not here: `deno task model pull isnet-anime` fetches it/],
+    [{ MODEL_PATH: "/model.onnx" }, /^your own model needs both .*; set MODEL_MANIFEST too$/],
+    [{ CACHE_STORE: "upstash", UPSTASH_REDIS_REST_TOKEN: "t" }, /; set UPSTASH_REDIS_REST_URL too$/],
+  ];
+  for (const [env, message] of cases) {
+    await t.step(Object.keys(env).join(), async () => {
+      const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+        args: ["task", "--quiet", "start"],
+        env: { HOST: "127.0.0.1", PORT: "0", CACHE_STORE: "sqlite", MODEL: "u2netp-fast", NO_COLOR: "1", ...env },
+        stdin: "null",
+      }).output();
+      const [, said] = /^Cutcache cannot start: (.*)$/m.exec(new TextDecoder().decode(stderr)) ?? [];
+      assert.equal(code, 1);
+      assert.match(said, message);
+      assert.doesNotMatch(new TextDecoder().decode(stderr), /^\s+at /m);
+    });
+  }
+});
+
+Deno.test("start › --help prints the usage, an unknown argument is an error", async () => {
+  const run = async (...args: string[]) => {
+    const { code, stdout } = await new Deno.Command(Deno.execPath(), { args, stdin: "null" }).output();
+    return { code, stdout: new TextDecoder().decode(stdout) };
+  };
+  for (const args of [["task", "--quiet", "start", "--help"], ["run", "-A", "src/main.ts", "--help"]]) {
+    const { code, stdout } = await run(...args);
+    assert.equal(code, 0);
+    assert.match(stdout, /^Usage: deno task start\n[^]*PORT=8000[^]*http:\/\/localhost:8000/);
+  }
+  assert.equal((await run("task", "--quiet", "start", "--port", "80")).code, 2);
+});
+
+Deno.test("start › tells where to look, and a command that shows errors, with a token if one is needed", async () => {
+  const server = await TestServer.start({ MODEL: "u2netp-fast", API_TOKENS: "0123456789abcdef" });
+  const { stderr } = await server.stop();
+  assert.match(stderr, /\nOpen http:\/\/127\.0\.0\.1:\d+\n/);
+  assert.match(stderr, / {2}curl -fS -H "Authorization: Bearer \$TOKEN" --data-binary @tests/);
+});

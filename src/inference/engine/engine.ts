@@ -46,6 +46,8 @@ export interface Job {
   readonly model?: string;
   /** The image's mask as a file, if it is known. Then there is no inference. */
   readonly maskFile?: Uint8Array<ArrayBuffer>;
+  /** Whether `image` is a cutout of the default options. Its alpha is the mask, so there is no inference either. */
+  readonly isCutout?: boolean;
   /** Called when the image's inference begins, and again when its rendering does. */
   readonly onState?: (state: "inferring" | "rendering") => void;
   /** Awaited when the job's turn has come, before any work is done for it. If it rejects, so does the job. */
@@ -185,7 +187,7 @@ export class Engine implements CutoutEngine {
    */
   async cutout(job: Job): Promise<Cutout> {
     const model = this.#findModel(job.model);
-    const needsInference = job.maskFile === undefined;
+    const needsInference = job.maskFile === undefined && !job.isCutout;
     return await this.#queue.run({ needsInference, signal: job.signal }, async () => {
       await job.onTurn?.();
       return await this.#makeCutout(job, model);
@@ -204,12 +206,12 @@ export class Engine implements CutoutEngine {
   }
 
   async #makeCutout(
-    { image, render: options, background, maskFile, signal, onState }: Job,
+    { image, render: options, background, maskFile, isCutout, signal, onState }: Job,
     model: Model,
   ): Promise<Cutout> {
     const { limits, timeoutMs } = this.#options;
     const budget = { leftMs: timeoutMs };
-    const manifest = maskFile === undefined ? model.manifest : undefined;
+    const manifest = maskFile === undefined && !isCutout ? model.manifest : undefined;
     const decoded = await this.#images.call("decode", { bytes: image, limits, manifest, options }, { budget, signal });
     const { pixels, tensor, decodeMs } = decoded;
     this.#report("decode", decodeMs);
@@ -221,7 +223,7 @@ export class Engine implements CutoutEngine {
     if (inferred) this.#report("infer", inferred.inferMs);
 
     onState?.("rendering");
-    const mask = maskFile ?? inferred!.mask;
+    const mask = maskFile ?? inferred?.mask;
     const input = { pixels, mask, options, background, limits };
     const transfer = [pixels.data.buffer];
     const { renderMs, encodeMs, ...cutout } = await this.#images.call("render", input, { budget, transfer });

@@ -4,6 +4,7 @@ import type { Density, Mask, Pixels } from "../../base/pixels.ts";
 import { collectAfter, release } from "../../base/release.ts";
 import { decode, type DecodeLimits } from "../../image/decode.ts";
 import { alphaOf, decodeMask, encode, encodeGray, encodeMask, encodeZip } from "../../image/encode.ts";
+import { takeMask } from "../../render/from_cutout.ts";
 import type { RenderOptions } from "../../render/options.ts";
 import { compose } from "../../render/pipeline.ts";
 import { enoughToRender } from "../../render/resize.ts";
@@ -28,8 +29,8 @@ export interface Decoded {
 
 export interface RenderInput {
   readonly pixels: Pixels;
-  /** The model's mask, or the file of a mask that was kept. */
-  readonly mask: Mask | Uint8Array<ArrayBuffer>;
+  /** The model's mask, or the file of a mask that was kept. Absent if the image is a cutout: then its alpha is the mask. */
+  readonly mask?: Mask | Uint8Array<ArrayBuffer>;
   readonly options: RenderOptions;
   /** The file of the picture to put behind the subject. */
   readonly background?: Uint8Array<ArrayBuffer>;
@@ -65,11 +66,11 @@ export const imageOperations = {
   async render({ pixels, mask, options, background, limits }: RenderInput): Promise<Output<Rendered>> {
     const started = performance.now();
     const picture = background && await decodeBackground(background, limits);
-    const maskPixels = mask instanceof Uint8Array ? decodeMask(mask) : mask;
+    const maskPixels = mask instanceof Uint8Array ? decodeMask(mask) : mask ?? takeMask(pixels);
     const result = compose(pixels, maskPixels, options, limits, picture);
     const rendered = performance.now();
     const { file, contentType } = await encodeAs(options, result, pixels.density);
-    const maskFile = mask instanceof Uint8Array ? undefined : encodeMask(mask);
+    const maskFile = mask === undefined || mask instanceof Uint8Array ? undefined : encodeMask(mask);
     for (const { data } of [pixels, result]) release(data);
     const transfer = maskFile ? [file.buffer, maskFile.buffer] : [file.buffer];
     const { width, height, foreground } = result;

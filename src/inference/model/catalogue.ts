@@ -31,13 +31,15 @@ export interface LoadedModels {
  */
 export async function loadModels(selection: ModelSelection, staticFolder: URL): Promise<LoadedModels> {
   const { model, modelPath, manifestPath, more, plans } = selection;
-  const load = async (modelPath: string | URL, manifestPath: string | URL) => {
-    const model = await loadModel(modelPath, manifestPath);
+  const load = async (modelPath: string | URL, manifestPath: string | URL, name?: string) => {
+    const model = await loadModel(modelPath, manifestPath).catch((error) => {
+      throw name !== undefined && error.cause instanceof Deno.errors.NotFound ? notPulled(name, error) : error;
+    });
     return plans ? await (await import("./plan_file.ts")).withPlan(model, modelPath) : model;
   };
   const loadByName = (name: string) => {
     const path = SHIPPED_MODELS.get(name) ?? `models/${name}`;
-    return load(new URL(`${path}.onnx`, staticFolder), new URL(`${path}.json`, staticFolder));
+    return load(new URL(`${path}.onnx`, staticFolder), new URL(`${path}.json`, staticFolder), name);
   };
   const first = await (modelPath && manifestPath ? load(modelPath, manifestPath) : loadByName(model));
   const selected = new Set([first.manifest.name, ...more]);
@@ -45,4 +47,12 @@ export async function loadModels(selection: ModelSelection, staticFolder: URL): 
   const unselected = [...SHIPPED_MODELS.keys()].filter((name) => !selected.has(name));
   const [loaded, onDemand] = await Promise.all([others, unselected].map((names) => Promise.all(names.map(loadByName))));
   return { models: [first, ...loaded], onDemand };
+}
+
+function notPulled(name: string, cause: Error): Error {
+  return new Error(
+    `the model ${name} is not here: \`deno task model pull ${name}\` fetches it, and \`deno task model list\` lists the ` +
+      "models that there are",
+    { cause },
+  );
 }

@@ -47,8 +47,10 @@ function erodeLines(
   },
 ): Uint8Array {
   const output = new Uint8Array(flags.length);
-  const before = side >> 1;
-  const after = side - 1 - before;
+  // A request may ask for any side. Windows that hold the whole line from every place in it are all the same.
+  const reach = Math.min(side, 2 * length + 2);
+  const before = reach >> 1;
+  const after = reach - 1 - before;
   for (let line = 0; line < lines; line++) {
     const first = line * lineStep;
     // The number of unset flags in the window.

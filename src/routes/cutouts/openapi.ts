@@ -14,6 +14,7 @@ import {
   imageCodes,
   imageUrlCodes,
   problems,
+  withoutDefaults,
 } from "../shared/openapi.ts";
 import { imageParameter } from "../shared/parameters.ts";
 
@@ -27,7 +28,8 @@ const files = {
 const optionsQuery = renderOptionsSchema.in.extend({
   model: z.string().optional().describe("One of the models that `GET /metadata` lists."),
 });
-const jsonRequestSchema = optionsQuery.extend({
+const postedOptions = withoutDefaults(optionsQuery);
+const jsonRequestSchema = postedOptions.extend({
   image_base64: z.string().optional().describe("The image file in base64, with or without a `data:` prefix."),
   image_url: z.url({ protocol: /^https?$/ }).optional().describe("The image's URL."),
 });
@@ -40,6 +42,7 @@ export const cutoutsPaths = [
   describeRoute({
     method: "post",
     path: "/cutouts",
+    operationId: "createCutout",
     summary: "Removes the background from an image",
     description:
       "Send the image itself, or one of `file`, `image_base64` and `image_url`. Options may be in the query " +
@@ -47,7 +50,7 @@ export const cutoutsPaths = [
     tags: ["cutouts"],
     security: clientSecurity,
     request: {
-      query: optionsQuery,
+      query: postedOptions,
       headers: cacheControlParameter.extend({
         "Accept": z.string().optional().meta({
           description: "The formats that the client accepts.",
@@ -99,6 +102,7 @@ export const cutoutsPaths = [
   describeRoute({
     method: "get",
     path: "/cutouts/{image}",
+    operationId: "getCutout",
     summary: "Returns a cutout from the cache",
     description: "Clients that know the image's digest can skip the upload.",
     tags: ["cutouts"],
@@ -127,10 +131,13 @@ export const cutoutsPaths = [
       304: { description: "The client's copy is current.", headers: cutoutHeaders },
       ...problems(
         ...accessCodes,
+        ...imageCodes,
         "invalid_digest",
         "not_cached",
+        "invalid_request",
         "invalid_options",
-        "unknown_model",
+        "roi_exceeds_bounds",
+        "roi_region_empty",
         "store_unavailable",
       ),
     },

@@ -1,8 +1,13 @@
 import type { Context } from "hono";
 import { sha256 } from "../../base/hash.ts";
 import { HttpError } from "../../http/errors.ts";
-import { decodeBase64, type Fields, mediaTypeOf, parseFields } from "../../http/fields.ts";
-import { defaultRenderOptions, type RenderOptions, renderOptionsSchema } from "../../render/options.ts";
+import { decodeBase64, type Fields, type FormFile, mediaTypeOf, parseFields } from "../../http/fields.ts";
+import {
+  defaultRenderOptions,
+  renderOptionNames,
+  type RenderOptions,
+  renderOptionsSchema,
+} from "../../render/options.ts";
 import { negotiate } from "../shared/negotiation.ts";
 import { describeIssues } from "../shared/parameters.ts";
 
@@ -25,6 +30,10 @@ export type ParsedRequest = Source & {
 };
 
 const SOURCES = ["file", "image_base64", "image_url"] as const;
+
+/** Names that other services have for `file`. */
+const FILE_NAMES: ReadonlySet<string> = new Set(["image", "image_file"]);
+
 const EXPECTED = "send the image itself, or one of the fields file, image_base64 and image_url";
 
 /** @throws {HttpError} 400, 415 or 422 if the body is not a request with one image. */
@@ -35,7 +44,7 @@ export async function parseRequest(
 ): Promise<ParsedRequest> {
   if (body.length === 0) throw new HttpError(422, "no_image", `the body is empty; ${EXPECTED}`);
   if (isImageItself(contentType, body)) return { image: body, options: query };
-  const fields = await parseFields(contentType, body);
+  const fields = withFileNames(parseFields(contentType, body));
   const options: Record<string, string> = { ...query };
   let background: Uint8Array<ArrayBuffer> | undefined;
   for (const [name, value] of fields) {
@@ -62,6 +71,19 @@ function isImageItself(contentType: string | undefined, body: Uint8Array): boole
   return body.subarray(0, 64).some((byte) => byte < 0x09 || byte === 0xff);
 }
 
+/** The fields with an image under its own name. */
+function withFileNames(fields: Fields): Fields {
+  const named = new Map<string, string | FormFile>();
+  for (const [sent, value] of fields) {
+    const name = FILE_NAMES.has(sent) ? "file" : sent;
+    if (named.has(name)) {
+      throw new HttpError(422, "several_images", `send one image, not both ${sent} and another file`);
+    }
+    named.set(name, value);
+  }
+  return named;
+}
+
 function sourceOf(fields: Fields): Source {
   const given = SOURCES.filter((source) => fields.has(source));
   if (given.length === 0) throw new HttpError(422, "no_image", EXPECTED);
@@ -70,7 +92,11 @@ function sourceOf(fields: Fields): Source {
   const value = fields.get(source)!;
   if (source === "file") {
     if (typeof value === "string") {
-      throw new HttpError(422, "invalid_request", "file: is text, not a file; with curl, write -F file=@photo.jpg");
+      throw new HttpError(
+        422,
+        "invalid_request",
+        "file: is text, not a file; with curl, write -F file=@photo.jpg; send text as image_base64 or image_url",
+      );
     }
     return { image: value.bytes, name: value.name || undefined };
   }
@@ -97,5 +123,5 @@ export function parseOptions({ model, ...options }: Options, root: string): { mo
   if (Object.keys(options).length === 0) return { model, render: defaultRenderOptions };
   const parsed = renderOptionsSchema.safeParse(options);
   if (parsed.success) return { model, render: parsed.data };
-  throw new HttpError(422, "invalid_options", describeIssues(parsed.error, root));
+  throw new HttpError(422, "invalid_options", describeIssues(parsed.error, root, [...renderOptionNames, "model"]));
 }

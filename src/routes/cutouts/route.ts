@@ -7,11 +7,13 @@ import type { CutoutService } from "../../cutouts/service.ts";
 import type { BodyReader } from "../../http/body.ts";
 import { HttpError } from "../../http/errors.ts";
 import { fetchImage, type ImageFetcher } from "../../http/safe_fetch/fetch_image.ts";
+import type { RenderOptions } from "../../render/options.ts";
+import { splitOptions } from "../../render/from_cutout.ts";
 import { cacheUseOf, matchesEtag } from "../shared/cache_control.ts";
 import { cdnHeaders } from "../shared/cdn.ts";
 import { type AppEnv, cutoutContext } from "../shared/context.ts";
 import { allowOnly } from "../shared/errors.ts";
-import { parseImageId } from "../shared/parameters.ts";
+import { parseImageId, queryOf } from "../shared/parameters.ts";
 import { CutoutResponses } from "../shared/response.ts";
 import { acceptedFormat, type Options, parseOptions, parseRequest } from "./request.ts";
 
@@ -41,7 +43,7 @@ export function cutoutsRoute(
 
   route.post("/cutouts", async (c) => {
     using body = await bodies.read(c.req.raw);
-    const request = await parseRequest(c.req.header("Content-Type"), body.take(), c.req.query());
+    const request = await parseRequest(c.req.header("Content-Type"), body.take(), queryOf(c));
     const options = { ...request.options, format: request.options.format ?? acceptedFormat(c) };
     const { model, render } = parseOptions(options, "request");
     const image = request.image ?? await fetchImage(imageUrls, request.url, c.req.raw.signal);
@@ -61,20 +63,20 @@ export function cutoutsRoute(
 
   route.get("/cutouts/:image", async (c) => {
     const image = parseImageId(c.req.param("image"));
-    const { model, render } = parseOptions(c.req.query(), "query");
+    const { model, render } = parseOptions(queryOf(c), "query");
     const cacheUse = cacheUseOf(c.req.header("Cache-Control"));
 
     const scope = cacheUse === "refresh" ? "durable" : "all";
-    const request = { model, render, cacheScope: c.get("cacheScope"), logger: c.get("logger") };
+    const request = { ...cutoutContext(c), model, render };
     const lenient = isLenient(c.req.header("Prefer"));
-    const finding = cacheUse === "bypass" ? undefined : cutouts.find(image, request, scope);
+    const finding = cacheUse === "bypass" ? undefined : cutouts.findOrRender(image, request, scope);
     // A lenient client posts the image next, which needs no store.
     const result = await (lenient ? finding?.catch(ifUnavailable(undefined)) : finding);
     if (result === undefined) {
       if (lenient) {
         return c.body(null, 204, { "Cache-Control": "no-store", "Preference-Applied": LENIENT });
       }
-      throw new HttpError(404, "not_cached", "the cache does not have this cutout; post the image to /cutouts", {
+      throw new HttpError(404, "not_cached", `${missing(render)}; post the image to /cutouts`, {
         // The client will ask again after it has posted the image.
         "Cache-Control": "no-store",
         "Cache-Status": cacheUse === "bypass" ? "Cutcache; fwd=bypass" : "Cutcache; fwd=miss",
@@ -90,6 +92,12 @@ export function cutoutsRoute(
   route.all("/cutouts/:image", allowOnly("GET", "HEAD"));
 
   return route;
+}
+
+/** Why a cutout cannot be made without its image. */
+function missing(render: RenderOptions): string {
+  if (splitOptions(render) !== undefined) return "the cache has neither this cutout nor one to render it from";
+  return "the cache does not have this cutout, and its options need the image itself";
 }
 
 /** The URL at which GET returns the same cutout. */

@@ -1,13 +1,18 @@
 import type { ApiDocument } from "../shared/openapi.ts";
 import { type Operation, resolve, type Schema } from "./document.ts";
 
+/** The shell inserts the digest of the file that the other examples send. */
+const DIGEST_OF_PHOTO = "$(sha256sum photo.jpg | cut -d' ' -f1)";
+
 /** A shell command that calls an operation with its required parameters, built from the schemas' examples. */
 export function curlOf(document: ApiDocument, operation: Operation, origin: string): string {
   const { method, parameters, bodies, secured, responses } = operation;
   const required = parameters.filter(({ required }) => required);
   let path = operation.path;
   for (const { name, in: where, schema } of required) {
-    if (where === "path") path = path.replace(`{${name}}`, encodeURIComponent(`${example(document, schema)}`));
+    if (where !== "path") continue;
+    const value = name === "image" ? DIGEST_OF_PHOTO : encodeURIComponent(`${example(document, schema)}`);
+    path = path.replace(`{${name}}`, value);
   }
   const query = required.filter(({ in: where }) => where === "query").map(({ name, schema }) =>
     `${name}=${encodeURIComponent(`${example(document, schema)}`)}`
@@ -27,7 +32,8 @@ export function curlOf(document: ApiDocument, operation: Operation, origin: stri
   }
   const returnsImage = responses.some(({ status, types }) => status === "200" && types[0]?.startsWith("image/"));
   if (returnsImage) words.push("-o", "cutout.png");
-  words.push(quoted(`${origin}${path}${query && `?${query}`}`));
+  const url = `${origin}${path}${query && `?${query}`}`;
+  words.push(url.includes("$(") ? `"${url}"` : quoted(url));
   return words.join(" ");
 }
 

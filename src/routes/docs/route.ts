@@ -9,7 +9,9 @@ export const docsPaths = [
   describeRoute({
     method: "get",
     path: "/openapi.json",
+    operationId: "getOpenapi",
     summary: "This API description in OpenAPI 3.1",
+    description: "For generators of clients, and for tools that test or import APIs.",
     tags: ["service"],
     responses: {
       200: {
@@ -19,13 +21,15 @@ export const docsPaths = [
           "application/json": { schema: z.looseObject({ openapi: z.string(), info: z.looseObject({}) }) },
         },
       },
-      ...problems(),
+      ...problems("method_not_allowed"),
     },
   }),
   describeRoute({
     method: "get",
     path: "/docs",
+    operationId: "getDocs",
     summary: "This API description as a web page",
+    description: "Recipes, endpoints, options and errors, without scripts and without the internet.",
     tags: ["service"],
     responses: {
       200: {
@@ -36,7 +40,7 @@ export const docsPaths = [
         },
         content: { "text/html": { schema: z.string() } },
       },
-      ...problems(),
+      ...problems("method_not_allowed"),
     },
   }),
 ] as const;

@@ -49,6 +49,7 @@ export const predictPaths = [
   describeRoute({
     method: "post",
     path: "/predict",
+    operationId: "predict",
     summary: "Removes the background from an image",
     description: "Sending the same image again is a cache hit, even under another name.",
     tags: ["cutouts"],

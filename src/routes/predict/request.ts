@@ -1,7 +1,7 @@
 import type { CutoutRequest } from "../../cutouts/request.ts";
 import { HttpError } from "../../http/errors.ts";
 import { decodeBase64, isJson, mediaTypeOf, parseJson } from "../../http/fields.ts";
-import { defaultRenderOptions } from "../../render/options.ts";
+import { defaultRenderOptions, renderOptionNames } from "../../render/options.ts";
 import { describeIssues } from "../shared/parameters.ts";
 import { predictRequestSchema } from "./openapi.ts";
 
@@ -21,7 +21,11 @@ export function parseRequest(
   const json = parseJson(body, `; ${EXPECTED}`);
   const parsed = predictRequestSchema.safeParse(json);
   if (!parsed.success) {
-    throw new HttpError(422, "invalid_request", `${describeIssues(parsed.error, "body")}; ${EXPECTED}`);
+    throw new HttpError(
+      422,
+      "invalid_request",
+      `${describeIssues(parsed.error, "body", renderOptionNames)}; ${EXPECTED}`,
+    );
   }
   const { file_path: name, img_base64, model, options: render = defaultRenderOptions } = parsed.data;
   return { image: decodeBase64(img_base64, "img_base64"), name, model, render };

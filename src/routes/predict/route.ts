@@ -1,6 +1,7 @@
 import { type Context, Hono } from "hono";
 import { ifUnavailable } from "../../base/errors.ts";
 import { base64Json, type Representation } from "../../cutouts/representation.ts";
+import type { CutoutResult } from "../../cutouts/request.ts";
 import type { CutoutService } from "../../cutouts/service.ts";
 import type { BodyReader } from "../../http/body.ts";
 import { type Observer, timed, type Timings } from "../../telemetry/observer.ts";
@@ -46,10 +47,14 @@ export function predictRoute({ cutouts, bodies, telemetry }: PredictRouteOptions
   route.post("/predict", async (c) => {
     using received = await bodies.read(c.req.raw);
     requireJson(c.req.header("Content-Type"));
-    const { hit, digest, request } = await findOrParse(c, received.take());
-    if (hit !== undefined) return responses.respond(c, hit, headers);
+    const { hit, name, digest, request } = await findOrParse(c, received.take());
+    if (hit !== undefined) {
+      logOutcome(c, hit, name);
+      return responses.respond(c, hit, headers);
+    }
 
     const result = await cutouts.cutOut({ ...request, keyName: request.name, representation, ...cutoutContext(c) });
+    logOutcome(c, result, request.name);
     knownBodies.set(digest, { ...request, image: result.image });
     return responses.respond(c, result, headers);
   });
@@ -61,15 +66,24 @@ export function predictRoute({ cutouts, bodies, telemetry }: PredictRouteOptions
     const timings: Timings = {};
     const digest = await timed(timings, "hash", () => digests.digestOf(body), telemetry);
     const known = cacheUseOf(c.req.header("Cache-Control")) === "default" ? knownBodies.get(digest) : undefined;
+    if (known === undefined) return { digest, request: parseRequest(body) };
     const context = { representation, cacheScope: c.get("cacheScope"), logger: c.get("logger") };
-    const hit = known &&
-      await cutouts.find(known.image, { ...known, ...context }, "all").catch(ifUnavailable(undefined));
+    const hit = await cutouts.find(known.image, { ...known, ...context }, "all").catch(ifUnavailable(undefined));
     if (hit === undefined) return { digest, request: parseRequest(body) };
     digests.keep(body, digest);
-    return { hit: { ...hit, timings: { ...timings, ...hit.timings } } };
+    return { name: known.name, hit: { ...hit, timings: { ...timings, ...hit.timings } } };
   }
 
   return route;
+}
+
+/** The original contract: the log tells for each name whether its cutout was cached. */
+function logOutcome(c: Context<AppEnv>, { source, coalesced, cacheUse, image }: CutoutResult, sent?: string): void {
+  const name = sent ?? image;
+  if (cacheUse === "bypass") return;
+  const made = !coalesced && (source === "mask" || source === "inference");
+  if (made) c.get("logger").info("registering cache: {name}", { name, ...(source === "mask" && { from: source }) });
+  else c.get("logger").info("cache hit: {name}", { name, tier: coalesced ? "coalesced" : source });
 }
 
 /** The JSON around a cutout. */

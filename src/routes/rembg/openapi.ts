@@ -46,7 +46,10 @@ export const rembgPaths = [
   describeRoute({
     method: "get",
     path: "/api/remove",
+    operationId: "rembgByUrl",
     summary: "rembg's API: an image by its URL",
+    description:
+      "`GET /api/remove` of `rembg s` 2.0.86. The server must be allowed to fetch images (`ALLOW_IMAGE_URLS`).",
     tags: ["rembg"],
     security: clientSecurity,
     request: {
@@ -58,7 +61,9 @@ export const rembgPaths = [
   describeRoute({
     method: "post",
     path: "/api/remove",
+    operationId: "rembg",
     summary: "rembg's API: an image as a file",
+    description: "`POST /api/remove` of `rembg s` 2.0.86. Unknown parameters and empty values are ignored, as there.",
     tags: ["rembg"],
     security: clientSecurity,
     request: {

@@ -5,28 +5,30 @@ import { describeIssues, ParameterError } from "../shared/parameters.ts";
 
 /** Flags as rembg's server (pydantic) reads them, so that everything it accepts is accepted here. */
 const words = { truthy: ["true", "1", "on", "yes", "t", "y"], falsy: ["false", "0", "off", "no", "f", "n"] };
-const flag = z.stringbool(words).meta({ enum: [...words.truthy, ...words.falsy] }).default(false);
+// A default is the text that would be sent for it.
+const flag = z.stringbool(words).meta({ enum: [...words.truthy, ...words.falsy] }).default(false).meta({
+  default: "false",
+});
 const integer = (maximum?: number) =>
-  z.string().trim().regex(/^\d{1,9}$/, "is not a whole number").transform(Number)
+  z.string().trim().regex(/^\+?\d+(_\d+)*(\.0*)?$/, "is not a whole number")
+    .transform((text) => Number(text.replaceAll("_", "")))
     .refine((value) => maximum === undefined || value <= maximum, `is more than ${maximum}`);
 
-/** The parameters of rembg's API. */
-export const parametersSchema = z.strictObject({
+/** The parameters of rembg's API. Others are ignored, as FastAPI does. */
+export const parametersSchema = z.object({
   model: z.string().optional(),
   a: flag.describe("Alpha matting. `POST /cutouts?matting=hair` gives finer edges."),
   // They have no effect without alpha matting.
-  af: integer(255).default(240).describe("Foreground threshold of alpha matting."),
-  ab: integer(255).default(10).describe("Background threshold of alpha matting."),
-  ae: integer().default(10).describe("Erosion of alpha matting, in pixels."),
+  af: integer(255).default(240).meta({ default: "240" }).describe("Foreground threshold of alpha matting."),
+  ab: integer(255).default(10).meta({ default: "10" }).describe("Background threshold of alpha matting."),
+  ae: integer().default(10).meta({ default: "10" }).describe("Erosion of alpha matting, in pixels."),
   om: flag.describe("Return the mask only."),
   ppm: flag.describe("Post-process the mask."),
   dc: flag.describe("Decontaminate the edges: remove the old background's colour from them."),
   vm: flag.describe("Refine with ViTMatte; refused."),
-  /** `red,green,blue,alpha`, each 0 to 255. */
-  bgc: z.string().regex(/^\s*\d{1,3}\s*(,\s*\d{1,3}\s*){2,3}$/, "is not red,green,blue,alpha, each from 0 to 255")
-    .refine((text) => text.split(",").every((channel) => Number(channel) <= 255), "has a channel over 255").optional(),
-  /** Prompts for models that are not available here. */
-  extras: z.string().optional(),
+  bgc: z.string().regex(/^\s*[+-]?\d+\s*(,\s*[+-]?\d+\s*){2,3}$/, "is not red,green,blue,alpha, each from 0 to 255")
+    .optional().describe("Background colour: red,green,blue,alpha, each from 0 to 255."),
+  extras: z.string().optional().describe("JSON with parameters of models that are not served here; ignored."),
 });
 
 export type Parameters = z.output<typeof parametersSchema>;
@@ -45,8 +47,33 @@ export interface Fault {
 
 type Place = "query" | "body";
 
+/** The parameters that rembg reads from the query of a POST. All others it reads from the form. */
+const QUERY_OF_POST: ReadonlySet<string> = new Set(["bgc", "extras"]);
+
+/**
+ * The parameters of a POST: those of the form, and those of the query that can be used. rembg ignores most of a POST's
+ * query, so what is wrong there must not be refused.
+ * @throws {ParameterError}
+ */
+export function parsePostParameters(
+  form: Readonly<Record<string, unknown>>,
+  query: Readonly<Record<string, string>>,
+  models: readonly string[],
+): Parameters {
+  const usable = Object.entries(query).filter(([name, value]) => {
+    if (QUERY_OF_POST.has(name)) return true;
+    if (name === "model") return models.includes(value);
+    return isServed(name, value);
+  });
+  return parseParameters({ ...Object.fromEntries(usable), ...form }, "body");
+}
+
+function isServed(name: string, value: string): boolean {
+  return !(name in NOT_SERVED) && parametersSchema.safeParse({ [name]: value }).success;
+}
+
 /** @throws {ParameterError} */
-export function parseParameters(given: Record<string, unknown>, place: Place): Parameters {
+export function parseParameters(given: Readonly<Record<string, unknown>>, place: Place): Parameters {
   const parsed = parametersSchema.safeParse(given);
   if (!parsed.success) {
     const faults = parsed.error.issues.map(({ path, code, message }): Fault => ({
@@ -60,10 +87,24 @@ export function parseParameters(given: Record<string, unknown>, place: Place): P
   for (const [name, reason] of Object.entries(NOT_SERVED)) {
     if (parameters[name as keyof typeof NOT_SERVED]) throw faultOf(place, name, reason, "not_served");
   }
-  if (parameters.extras !== undefined && !/^\s*(\{\s*\}\s*)?$/.test(parameters.extras)) {
-    throw faultOf(place, "extras", "no model on this server supports prompts", "not_served");
+  if (wantsPutAlpha(parameters.extras)) {
+    throw faultOf(
+      place,
+      "extras",
+      "putalpha is not available; the background's colours are always removed",
+      "not_served",
+    );
   }
   return parameters;
+}
+
+/** Of rembg's own parameters, `extras` can set this one. Models ignore those that they do not know, and text that is no JSON. */
+function wantsPutAlpha(extras = ""): boolean {
+  try {
+    return Boolean(JSON.parse(extras)?.putalpha);
+  } catch {
+    return false;
+  }
 }
 
 /** @throws {ParameterError} */
@@ -81,7 +122,9 @@ export function fileOf(fields: Fields): FormFile {
 }
 
 export function renderOptionsOf({ om, ppm, bgc, a, af, ab, ae, dc }: Parameters): RenderOptions {
-  const [red, green, blue, alpha = 255] = bgc?.split(",").map(Number) ?? [];
+  // Pillow, which rembg draws with, clips channels.
+  const channels = bgc?.split(",").map((channel) => Math.min(255, Math.max(0, Number(channel))));
+  const [red, green, blue, alpha = 255] = channels ?? [];
   const options = renderOptionsSchema.parse({
     ...(om && { channels: "alpha" }),
     ...(ppm && { smooth: true }),

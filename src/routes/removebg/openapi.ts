@@ -60,6 +60,7 @@ export const removebgPaths = [
   describeRoute({
     method: "post",
     path: "/v1.0/removebg",
+    operationId: "removebg",
     summary: "remove.bg's API 1.0",
     description: "Returns the file, or with `Accept: application/json` the file in base64.",
     tags: ["remove.bg"],
@@ -109,7 +110,9 @@ export const removebgPaths = [
   describeRoute({
     method: "get",
     path: "/v1.0/account",
+    operationId: "removebgAccount",
     summary: "remove.bg's API 1.0: remaining calls",
+    description: "For clients of remove.bg that ask before they send an image.",
     tags: ["remove.bg"],
     security: clientSecurity,
     responses: {

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { didYouMean } from "../../base/nearest.ts";
 import { sha256 } from "../../base/hash.ts";
 import { decodeBase64, type Fields, type FormFile } from "../../http/fields.ts";
 import { marginSchema, type RenderOptions, renderOptionsSchema } from "../../render/options.ts";
@@ -59,11 +60,13 @@ export const parametersSchema = z.strictObject({
     .pipe(z.enum(["none", "drop"], 'only drop shadows are available; send "drop", "none" or leave it out')).optional(),
   // It has no effect without a shadow.
   shadow_opacity: z.coerce.number().min(0).max(100).optional(),
-  semitransparency: z.stringbool().default(true),
+  semitransparency: z.stringbool().default(true).meta({ default: "true" }),
   bg_color: text.optional(),
   bg_image_url: address.optional(),
   bg_image_file: file.optional(),
 });
+
+const PARAMETER_NAMES = Object.keys(parametersSchema.shape);
 
 /** remove.bg's names of render options. */
 const NAMES: Readonly<Record<string, string>> = { margin: "crop_margin", background: "bg_color" };
@@ -82,13 +85,12 @@ export interface RemovebgParameters {
 }
 
 /**
- * Parses the fields of a request. An empty field counts as absent.
+ * Parses the fields of a request.
  * @throws {ParameterError}
  * @throws {HttpError} 400 `invalid_base64`.
  */
 export function parseParameters(fields: Fields): RemovebgParameters {
-  const sent = [...fields].filter(([, value]) => typeof value === "string" ? value !== "" : value.bytes.length > 0);
-  const parsed = parametersSchema.safeParse(Object.fromEntries(sent));
+  const parsed = parametersSchema.safeParse(Object.fromEntries(fields));
   if (!parsed.success) throw parameterError(...faultsOf(parsed.error));
   const parameters = parsed.data;
   const image = imageOf(parameters);
@@ -164,7 +166,7 @@ function faultsOf({ issues }: z.ZodError): [Fault, ...Fault[]] {
       return issue.keys.map((name) => ({
         title: `Unknown parameter: ${name}`,
         code: "unknown_parameter",
-        detail: `${name} is not one of ${Object.keys(parametersSchema.shape).join(", ")}`,
+        detail: `there is no ${name}${didYouMean(name, PARAMETER_NAMES)}; known are ${PARAMETER_NAMES.join(", ")}`,
       }));
     }
     const option = String(issue.path[0]);

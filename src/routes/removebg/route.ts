@@ -43,7 +43,7 @@ export function removebgRoute({ cutouts, bodies, imageUrls }: RemovebgRouteOptio
 
   route.post("/v1.0/removebg", async (c) => {
     using body = await bodies.read(c.req.raw);
-    const parameters = parseParameters(await parseFields(c.req.header("Content-Type"), body.take()));
+    const parameters = parseParameters(parseFields(c.req.header("Content-Type"), body.take()));
     const { signal } = c.req.raw;
     const [image, background] = await Promise.all([
       bytesOf(parameters.image, "failed_image_download", signal),

@@ -5,7 +5,7 @@ import type { DeferredWork } from "../../base/deferred.ts";
 import { allowOnly } from "../shared/errors.ts";
 import { negotiate } from "../shared/negotiation.ts";
 import type { AppEnv } from "../shared/context.ts";
-import { commonHeaders, describeRoute, problems } from "../shared/openapi.ts";
+import { commonHeaders, describeRoute, header, problems } from "../shared/openapi.ts";
 import type { EngineStatus } from "../../inference/engine/engine.ts";
 import type { Model } from "../../inference/model/manifest.ts";
 
@@ -67,7 +67,9 @@ export const aboutPaths = [
   describeRoute({
     method: "get",
     path: "/",
+    operationId: "greet",
     summary: "A greeting as text or JSON, or the page for browsers, depending on Accept",
+    description: "Browsers get the page; `Accept` decides.",
     tags: ["service"],
     responses: {
       200: {
@@ -79,13 +81,19 @@ export const aboutPaths = [
           "text/html": { schema: z.string() },
         },
       },
-      ...problems(),
+      308: {
+        description: "With `url`: rembg's API is at `/api/remove`.",
+        headers: { ...commonHeaders, "Location": header("`/api/remove?url=…`.") },
+      },
+      ...problems("method_not_allowed"),
     },
   }),
   describeRoute({
     method: "get",
     path: "/health",
+    operationId: "getHealth",
     summary: "The state of the service, its engine and its store",
+    description: "Always 200 while the server answers; the body says what works.",
     tags: ["service"],
     responses: {
       200: {
@@ -93,13 +101,15 @@ export const aboutPaths = [
         headers: commonHeaders,
         content: { "application/json": { schema: healthSchema } },
       },
-      ...problems(),
+      ...problems("method_not_allowed"),
     },
   }),
   describeRoute({
     method: "get",
     path: "/metadata",
+    operationId: "getMetadata",
     summary: "The models and the runtime",
+    description: "The first model is the default. A model's version changes with everything that can change a mask.",
     tags: ["service"],
     responses: {
       200: {
@@ -107,7 +117,7 @@ export const aboutPaths = [
         headers: commonHeaders,
         content: { "application/json": { schema: metadataSchema } },
       },
-      ...problems(),
+      ...problems("method_not_allowed"),
     },
   }),
 ] as const;
@@ -130,6 +140,8 @@ export function aboutRoute(options: AboutRouteOptions): Hono<AppEnv> {
   const route = new Hono<AppEnv>();
 
   route.get("/", (c) => {
+    // Old versions of rembg had their API here.
+    if (c.req.query("url") !== undefined) return c.redirect(`/api/remove${new URL(c.req.url).search}`, 308);
     const message = `Cutcache ${appVersion} removes the background from images. POST one to /predict.`;
     c.header("Vary", "Accept");
     const json = negotiate(c, ["text/plain", "application/json"]) === "application/json";

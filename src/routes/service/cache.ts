@@ -21,6 +21,7 @@ const cacheSchema = z.object({
   requests: z.object({
     count,
     hits: count,
+    cutouts: count.describe("Rendered from another cached cutout."),
     masks: count.describe("Rendered from a cached mask."),
     inferences: count,
     coalesced: count.describe("Served with the result of another request that was already running."),
@@ -60,6 +61,7 @@ export const cachePaths = [
   describeRoute({
     method: "get",
     path: "/cache",
+    operationId: "listCache",
     summary: "The contents of the cache",
     description: "Requires `ADMIN_TOKEN`, if it is set.",
     tags: ["cache"],
@@ -82,7 +84,9 @@ export const cachePaths = [
   describeRoute({
     method: "delete",
     path: "/cache/{image}",
+    operationId: "deleteFromCache",
     summary: "Deletes everything made from an image",
+    description: "Deletes the mask and every cutout of the image in every tier, and purges the CDN.",
     tags: ["cache"],
     security: tokenSecurity,
     request: { params: imageParameter },
@@ -94,7 +98,9 @@ export const cachePaths = [
   describeRoute({
     method: "delete",
     path: "/cache",
+    operationId: "clearCache",
     summary: "Deletes everything",
+    description: "Deletes masks and cutouts of all images in every tier, and purges the CDN.",
     tags: ["cache"],
     security: tokenSecurity,
     responses: {
@@ -125,9 +131,9 @@ export function cacheRoute({ cache, cutouts, adminToken, cdn }: CacheRouteOption
   route.get("/cache", async (c) => {
     const limit = parseLimit(c.req.query("limit"));
     const [tiers, newest] = await Promise.all([cache.statsByTier(), cache.list(limit)]);
-    const { hits, masks, inferences, coalesced } = cutouts.counts;
+    const { hits, cutouts: rendered, masks, inferences, coalesced } = cutouts.counts;
     const fromCache = Object.values(hits).reduce((sum, count) => sum + count, 0);
-    const requests = fromCache + masks + inferences + coalesced;
+    const requests = fromCache + rendered + masks + inferences + coalesced;
     // A tier's ratio counts only the requests that the tiers before it could not serve.
     let remaining = requests;
     const withRatio = Object.entries(tiers).map(([tier, stats]) => {
@@ -141,6 +147,7 @@ export function cacheRoute({ cache, cutouts, adminToken, cdn }: CacheRouteOption
       requests: {
         count: requests,
         hits: fromCache,
+        cutouts: rendered,
         masks,
         inferences,
         coalesced,

@@ -18,6 +18,7 @@ export const jobsPaths = [
   describeRoute({
     method: "get",
     path: "/jobs/{id}",
+    operationId: "getJob",
     summary: "The progress of a request",
     description:
       "For clients that sent an image with a random UUID as `X-Request-Id`. Nobody can guess such an ID, so no token " +
@@ -37,7 +38,7 @@ export const jobsPaths = [
         headers: commonHeaders,
         content: { "application/json": { schema: jobSchema } },
       },
-      ...problems(),
+      ...problems("method_not_allowed"),
     },
   }),
 ] as const;

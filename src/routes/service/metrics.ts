@@ -10,6 +10,7 @@ export const metricsPaths = [
   describeRoute({
     method: "get",
     path: "/metrics",
+    operationId: "getMetrics",
     summary: "Metrics for Prometheus",
     description: "If `API_TOKENS` is set, this requires `ADMIN_TOKEN`, or any token if `ADMIN_TOKEN` is not set.",
     tags: ["service"],

@@ -15,23 +15,25 @@ export const probesPaths = [
   describeRoute({
     method: "get",
     path: "/livez",
+    operationId: "getLiveness",
     summary: "Liveness: the process responds",
     description: "Restart a process that does not respond.",
     tags: ["service"],
     responses: {
       200: { description: "The process responds.", headers, content: { "application/json": { schema: liveSchema } } },
-      ...problems(),
+      ...problems("method_not_allowed"),
     },
   }),
   describeRoute({
     method: "get",
     path: "/readyz",
+    operationId: "getReadiness",
     summary: "Readiness: the server is ready for requests",
     description: "Ready from the first run of every model until shutdown begins.",
     tags: ["service"],
     responses: {
       200: { description: "Ready.", headers, content: { "application/json": { schema: readySchema } } },
-      ...problems(),
+      ...problems("method_not_allowed"),
       503: { description: "Not ready.", headers, content: { "application/json": { schema: notReadySchema } } },
     },
   }),

@@ -60,11 +60,11 @@ export function exposeState(sources: StateSources): void {
 
   counter(
     "cutcache_cache_hits_total",
-    "Cutouts served from the cache, by tier; mask means rendered from a cached mask.",
+    "Cutouts served from the cache, by tier; cutout and mask mean rendered from a cached cutout or mask.",
     () => {
-      const { hits, masks } = cutouts.counts;
+      const { hits, cutouts: rendered, masks } = cutouts.counts;
       const byTier = cache.tiers.map((tier) => [{ tier }, hits[tier] ?? 0] as const);
-      return [...byTier, [{ tier: "mask" }, masks] as const];
+      return [...byTier, [{ tier: "cutout" }, rendered] as const, [{ tier: "mask" }, masks] as const];
     },
   );
   counter("cutcache_cache_misses_total", "Cutouts that needed an inference.", () => cutouts.counts.inferences);

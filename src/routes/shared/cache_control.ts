@@ -15,12 +15,12 @@ export function matchesEtag(ifNoneMatch: string | undefined, etag: string): bool
 }
 
 /**
- * `Cache-Status` (RFC 9211). `detail` names the tier of a hit, or the work that a miss took: `mask` (rendering only) or
+ * `Cache-Status` (RFC 9211). `detail` names the tier of a hit, or the work that a miss took: `cutout`, `mask` (rendering only) or
  * `inference`. `collapsed` is the RFC's word for a coalesced request.
  */
 export function cacheStatus({ key, source, coalesced, cacheUse }: CutoutResult): string {
   const forward = { default: "miss", refresh: "request", bypass: "bypass" }[cacheUse];
   const stored = coalesced ? "; collapsed" : cacheUse === "bypass" ? "" : "; stored";
-  const status = source === "mask" || source === "inference" ? `fwd=${forward}${stored}` : "hit";
+  const status = ["cutout", "mask", "inference"].includes(source) ? `fwd=${forward}${stored}` : "hit";
   return `Cutcache; ${status}; detail=${source}; key="${key}"`;
 }

@@ -13,6 +13,8 @@ export interface AppEnv extends HttpEnv {
     requestId: string;
     /** Adds the request's id to each log record. */
     logger: Logger;
+    /** Where the cutout of the response came from, for the log; undefined if the response has none. */
+    source?: string;
   };
 }
 
@@ -34,11 +36,14 @@ export function requestScope(
     const started = performance.now();
     const requestId = requestIdOf(c);
     const requestLogger = logger.with({ request_id: requestId });
-    const level = PROBED.has(c.req.path) ? "debug" : "info";
+    const { method, path } = c.req;
+    const level = PROBED.has(path) || path.startsWith("/jobs/") ? "debug" : "info";
     c.set("requestId", requestId);
     c.set("logger", requestLogger);
     addHeaders(c, { "X-Request-Id": requestId });
-    requestLogger[level]("START {method} {path}", { method: c.req.method, path: c.req.path, job_id: requestId });
+    // One line a request is enough. The original contract promises two for this API.
+    const startLevel = path === "/predict" ? "info" : "debug";
+    requestLogger[startLevel]("START {method} {path}", { method, path, job_id: requestId });
     observer.requestBegan();
 
     await next();
@@ -47,9 +52,12 @@ export function requestScope(
     await setLengthForHead(c);
     const elapsedMs = performance.now() - started;
     observer.requestEnded({ route: routeOf(c), method: c.req.method, status: c.res.status, elapsedMs });
-    requestLogger[level]("END {status}, elapsed_time [ms]: {elapsed_time [ms]}", {
+    requestLogger[level]("END {status}, elapsed_time [ms]: {elapsed_time [ms]}, {method} {path}, source: {source}", {
       status: c.res.status,
       "elapsed_time [ms]": Number(elapsedMs.toFixed(3)),
+      method,
+      path,
+      source: c.get("source") ?? "none",
       job_id: requestId,
     });
   };

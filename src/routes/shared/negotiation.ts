@@ -17,7 +17,8 @@ const bestMatch: NonNullable<Parameters<typeof accepts>[1]["match"]> = (ranges, 
   if (ranges.length === 0) return supports[0];
   const quality = (type: string) => {
     const candidates = [type, `${type.split("/")[0]}/*`, "*/*"];
-    const range = candidates.map((name) => ranges.find((range) => range.type === name)).find((range) => range);
+    // Media types are case-insensitive (RFC 9110, section 8.3.1).
+    const range = candidates.map((name) => ranges.find((range) => range.type.toLowerCase() === name)).find(Boolean);
     return range?.q ?? 0;
   };
   const [best] = supports.toSorted((a, b) => quality(b) - quality(a));

@@ -7,7 +7,10 @@ import type { AppEnv } from "./context.ts";
  * Describes a route for `/openapi.json` and for typed clients. It does nothing else: the route's handler parses requests.
  * Every test that calls a real server compares the responses with these descriptions.
  */
-export function describeRoute<Path extends string, Route extends Omit<RouteConfig, "path"> & { path: Path }>(
+export function describeRoute<
+  Path extends string,
+  Route extends Omit<RouteConfig, "path" | "operationId"> & { path: Path; operationId: string },
+>(
   route: Route,
 ): Route {
   return route;
@@ -31,6 +34,22 @@ export const binaryFile = { schema: { type: "string" as const, format: "binary" 
 
 /** A file as a form field. */
 export const fileSchema = (description: string) => z.instanceof(File).meta({ ...binaryFile.schema, description });
+
+/**
+ * The fields of a schema without their default values, which the descriptions name instead. Generated clients send every
+ * default value that they know: those of the query and of the body would contradict each other, and `format` would
+ * overrule `Accept`.
+ */
+export function withoutDefaults<Schema extends z.ZodObject>(schema: Schema): Schema {
+  const fields = Object.entries(schema.shape).map(([name, field]) => {
+    if (!(field instanceof z.ZodDefault)) return [name, field];
+    const value = field.unwrap() as z.ZodType;
+    const { description, ...meta } = { ...value.meta(), ...field.meta() };
+    const described = `${description ?? ""} Default: \`${field.def.defaultValue}\`.`.trim();
+    return [name, value.optional().meta({ ...meta, description: described })];
+  });
+  return z.object(Object.fromEntries(fields)) as unknown as Schema;
+}
 
 /** Headers of every response. */
 export const commonHeaders = { "X-Request-Id": header("Identifies this request in the server's log.") };
@@ -73,7 +92,13 @@ const errorHeaders: { [status: number]: Record<string, ReturnType<typeof header>
 export const accessCodes = ["unauthorized", "rate_limited"] as const;
 
 /** Routes that read a body. */
-export const bodyCodes = ["incomplete_body", "body_timeout", "body_too_large", "too_much_pending"] as const;
+export const bodyCodes = [
+  "incomplete_body",
+  "body_timeout",
+  "body_too_large",
+  "unsupported_encoding",
+  "too_much_pending",
+] as const;
 
 /** Routes that process an image. */
 export const imageCodes = [
@@ -146,12 +171,22 @@ export const clientSecurity: Record<string, string[]>[] = [{}, ...tokenSecurity]
 /** An OpenAPI 3.1 document. */
 export type ApiDocument = ReturnType<OpenAPIHono["getOpenAPI31Document"]>;
 
+/** Groups of operations, in the order of `/docs`. */
+const TAGS = {
+  cutouts: "Make and get cutouts.",
+  rembg: "For clients of rembg's server.",
+  "remove.bg": "For clients of remove.bg.",
+  cache: "Inspect and empty the cache.",
+  service: "The service about itself.",
+};
+
 /** The document that describes these routes. The generator is loaded on the first call, since most servers never need it. */
 export async function documentOf(routes: readonly RouteConfig[], version: string): Promise<ApiDocument> {
   const { OpenAPIHono } = await import("@hono/zod-openapi");
   const app = new OpenAPIHono();
   const registry = app.openAPIRegistry;
-  for (const route of routes) registry.registerPath(route);
+  // `security` is explicit: an operation without it would look as if it had been forgotten.
+  for (const route of routes) registry.registerPath({ ...route, security: route.security ?? [] });
   registry.registerComponent("securitySchemes", "bearer", { type: "http", scheme: "bearer" });
   registry.registerComponent("securitySchemes", "apiKey", { type: "apiKey", in: "header", name: "X-Api-Key" });
   return app.getOpenAPI31Document({
@@ -160,8 +195,10 @@ export async function documentOf(routes: readonly RouteConfig[], version: string
       title: "Cutcache",
       version,
       description: "Removes the background from images and never does the same work twice.",
+      contact: { name: "The operator of this server" },
       license: { name: "MIT", url: "https://opensource.org/license/mit" },
     },
-    servers: [{ url: "/" }],
+    servers: [{ url: "/", description: "The server that this document comes from." }],
+    tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
   });
 }

@@ -1,4 +1,6 @@
+import type { Context } from "hono";
 import { z } from "zod";
+import { didYouMean } from "../../base/nearest.ts";
 import { type ImageId, isImageId } from "../../cache/keys.ts";
 import { HttpError } from "../../http/errors.ts";
 
@@ -22,9 +24,30 @@ export function parseImageId(text: string): ImageId {
   throw new HttpError(400, "invalid_digest", `${shown} is not a SHA-256 digest of 64 hexadecimal digits`);
 }
 
-/** Lists the issues of a request by field; `root` names the request as a whole. */
-export function describeIssues({ issues }: z.ZodError, root: string): string {
-  return issues.map(({ path, message }) => `${path.join(".") || root}: ${message}`).join("; ");
+/**
+ * The parameters of a query. An empty one counts as not given, as HTML forms send it.
+ * @throws {HttpError} 422 `invalid_request` if one is repeated: which value was meant?
+ */
+export function queryOf(c: Context): Record<string, string> {
+  const query: Record<string, string> = {};
+  for (const [name, values] of Object.entries(c.req.queries())) {
+    if (values.length > 1) throw new HttpError(422, "invalid_request", `${name}: is in the query more than once`);
+    if (values[0] !== "") query[name] = values[0];
+  }
+  return query;
+}
+
+/** Lists the issues of a request by field; `root` names the request as a whole, `known` lists the fields it may have. */
+export function describeIssues({ issues }: z.ZodError, root: string, known: readonly string[] = []): string {
+  return issues.map((issue) => `${issue.path.join(".") || root}: ${describeIssue(issue, known)}`).join("; ");
+}
+
+function describeIssue(issue: z.core.$ZodIssue, known: readonly string[]): string {
+  if (issue.code !== "unrecognized_keys") return issue.message;
+  return issue.keys.map((name) =>
+    `there is no ${JSON.stringify(name)}${didYouMean(name, known) || `; known are ${known.join(", ")}`}`
+  )
+    .join(", ");
 }
 
 /** Invalid parameters, each as a `Fault` in the format of its API. */

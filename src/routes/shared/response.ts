@@ -38,6 +38,7 @@ export class CutoutResponses {
     const response = repeats ? first.clone() : first;
     setFields(response, { ...c.get("ownHeaders"), ...requestHeaders(result) });
     c.set("completeResponse", response);
+    c.set("source", result.coalesced ? "coalesced" : source);
     return response;
   }
 }
