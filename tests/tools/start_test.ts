@@ -146,7 +146,10 @@ Deno.test("start › what keeps the server from starting is one clear sentence, 
   const cases: [env: Record<string, string>, message: RegExp][] = [
     [{ PORT: `${port}` }, new RegExp(`^port ${port} is taken by another program\\. .*PORT=8001\\.$`)],
     [{ HOST: "192.0.2.1" }, /^this machine does not have the address HOST=192\.0\.2\.1\. /],
-    [{ CACHE_DIR: "/dev/null/cache" }, /^CACHE_DIR=\/dev\/null\/cache cannot be written: .*CACHE_STORE=memory to keep results in memory only\.$/],
+    [
+      { CACHE_DIR: "/dev/null/cache" },
+      /^CACHE_DIR=\/dev\/null\/cache cannot be written: .*CACHE_STORE=memory to keep results in memory only\.$/,
+    ],
     [{ MODEL: "isnet-anime" }, /^the model isnet-anime is not here: `deno task model pull isnet-anime` fetches it/],
     [{ MODEL_PATH: "/model.onnx" }, /^your own model needs both .*; set MODEL_MANIFEST too$/],
     [{ CACHE_STORE: "upstash", UPSTASH_REDIS_REST_TOKEN: "t" }, /; set UPSTASH_REDIS_REST_URL too$/],
