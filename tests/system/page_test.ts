@@ -146,12 +146,12 @@ Deno.test("page › images are cut out in a browser", async (t) => {
     assert.deepEqual([uploads.length, await server.inferences()], [1, 1]);
   });
 
-  await t.step("other options render without inference, and repeated ones without an upload", async () => {
+  await t.step("other options render from the cached cutout, without inference and without an upload", async () => {
     await rendered(page, () => page.getByLabel("Colour", { exact: true }).check());
-    assert.equal(await source(page), "Mask");
+    assert.equal(await source(page), "Cutout");
     assert.ok((await alphaOf(page)).alpha.every((alpha) => alpha === 255), "there is a background");
     await rendered(page, () => page.getByLabel("Transparent").check());
-    assert.equal(uploads.length, 2);
+    assert.equal(uploads.length, 1);
 
     await rendered(page, () => page.getByLabel("Crop to the subject").check());
     const cropped = await alphaOf(page);
@@ -240,7 +240,7 @@ Deno.test("page › images are cut out in a browser", async (t) => {
     await page.locator("#files").setInputFiles([await disc(5)]);
     while (!(await messages()).includes("disc-5.png: Finding the subject")) await delay(20);
     await page.getByLabel("Colour", { exact: true }).check();
-    await page.locator("#source", { hasText: "Mask" }).waitFor();
+    await page.locator("#source", { hasText: "Cutout" }).waitFor();
     await settled(page);
     assert.equal(await server.inferences(), 12);
     await rendered(page, () => page.getByLabel("Transparent").check());
