@@ -27,6 +27,8 @@ for (
     await using server = await TestServer.quick({
       ...gateway.environment,
       DRAIN_SECONDS: "120",
+      // START lines of /cutouts are at this level.
+      LOG_LEVEL: "debug",
     }, { checked: false });
     const signalled = Promise.withResolvers<void>();
     let calls = 0;
@@ -73,6 +75,7 @@ Deno.test("SIGINT › if SIGKILL follows 5 s later, as on Deno Deploy, and the q
   await using gateway = await UpstashGateway.start({ redisUrl: redis.url });
   await using server = await TestServer.quick({
     ...gateway.environment,
+    LOG_LEVEL: "debug",
     DRAIN_SECONDS: "4",
   }, { checked: false, command: [Deno.execPath(), "run", "-A", "src/main.ts"] });
   const { promise: writesReleased, resolve: releaseWrites } = Promise.withResolvers<void>();
