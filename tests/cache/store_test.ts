@@ -1,5 +1,5 @@
-import { RedisServer } from "../support/redis.ts";
-import { UpstashGateway } from "../support/upstash_gateway.ts";
+import type { RedisServer } from "../support/redis.ts";
+import type { UpstashGateway } from "../support/upstash_gateway.ts";
 import { getLogger } from "@logtape/logtape";
 import assert from "node:assert/strict";
 import { MemoryStore } from "../../src/cache/memory.ts";
@@ -9,7 +9,8 @@ import type { Entry, Lease, Store } from "../../src/cache/store.ts";
 import { CircuitBreakerStore } from "../../src/cache/circuit_breaker.ts";
 import { StoreUnavailableError } from "../../src/base/errors.ts";
 import { TieredStore } from "../../src/cache/tiered.ts";
-import { UpstashStore, type UpstashStoreOptions } from "../../src/cache/upstash.ts";
+import { withUpstash } from "../support/upstash_store.ts";
+import { UpstashStore } from "../../src/cache/upstash.ts";
 
 const entry = (fill: number, size = 100, created = fill): Entry => ({
   bytes: new Uint8Array(size).fill(fill),
@@ -17,25 +18,6 @@ const entry = (fill: number, size = 100, created = fill): Entry => ({
   created,
   etag: `${fill}`,
 });
-
-/** Runs `use` with an Upstash store in front of a gateway and a real Redis. */
-async function withUpstash(
-  use: (parts: { store: UpstashStore; redis: RedisServer; gateway: UpstashGateway }) => Promise<void>,
-  options: Partial<UpstashStoreOptions> = {},
-): Promise<void> {
-  await using redis = await RedisServer.start();
-  await using gateway = await UpstashGateway.start({ redisUrl: redis.url });
-  const store = new UpstashStore({
-    url: gateway.url,
-    token: gateway.token,
-    ttlSeconds: 60,
-    timeoutMs: 60_000,
-    maxValueBytes: 1_000_000,
-    maxRequestBytes: 1_000_000,
-    ...options,
-  });
-  await use({ store, redis, gateway });
-}
 
 const stores: Record<string, (use: (store: Store) => Promise<void>) => Promise<void>> = {
   memory: (use) => use(new MemoryStore({ maxBytes: 1_000_000 })),

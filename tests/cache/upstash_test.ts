@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import type { ImageId } from "../../src/cache/keys.ts";
 import type { Entry } from "../../src/cache/store.ts";
-import { UpstashStore, type UpstashStoreOptions } from "../../src/cache/upstash.ts";
-import { RedisServer } from "../support/redis.ts";
-import { UpstashGateway } from "../support/upstash_gateway.ts";
+import type { UpstashStoreOptions } from "../../src/cache/upstash.ts";
+import type { RedisServer } from "../support/redis.ts";
+import { type UpstashParts, withUpstash } from "../support/upstash_store.ts";
 
 const IMAGE = "1".repeat(64) as ImageId;
 const KEY = `cutout:v:${IMAGE}:a`;
@@ -16,32 +16,19 @@ const entry = (size: number, created = 1): Entry => {
   return { bytes, contentType: "image/png", created, etag: `${created}` };
 };
 
+/** As {@link withUpstash}, with room for large values and a client of the Redis. */
 async function withStore(
-  use: (parts: {
-    store: UpstashStore;
-    redis: RedisServer;
-    gateway: UpstashGateway;
-    client: Awaited<ReturnType<RedisServer["client"]>>;
-  }) => Promise<void>,
+  use: (parts: UpstashParts & { client: Awaited<ReturnType<RedisServer["client"]>> }) => Promise<void>,
   options: Partial<UpstashStoreOptions> = {},
 ): Promise<void> {
-  await using redis = await RedisServer.start();
-  await using gateway = await UpstashGateway.start({ redisUrl: redis.url });
-  const store = new UpstashStore({
-    url: gateway.url,
-    token: gateway.token,
-    ttlSeconds: 60,
-    timeoutMs: 60_000,
-    maxValueBytes: 16_777_216,
-    maxRequestBytes: 1_000_000,
-    ...options,
-  });
-  const client = await redis.client();
-  try {
-    await use({ store, redis, gateway, client });
-  } finally {
-    await client.close();
-  }
+  await withUpstash(async (parts) => {
+    const client = await parts.redis.client();
+    try {
+      await use({ ...parts, client });
+    } finally {
+      await client.close();
+    }
+  }, { maxValueBytes: 16_777_216, ...options });
 }
 
 const same = (a: Entry | undefined, b: Entry) => {
