@@ -75,12 +75,12 @@ function openLibc() {
   }
 }
 
-/** What a server takes without a picture, in bytes, once its model has run. */
+/** The memory of a server that has run its model and has no image, in bytes. */
 const IDLE_BYTES = 350_000_000;
 
 /**
- * What a picture may take, in bytes: the rest of what this process may use, by its control group or by the machine;
- * undefined if it may not know.
+ * The memory that one image may take, in bytes: the rest of the limit of this process's control group or machine.
+ * Undefined without the permission to ask.
  */
 export function memoryForPicture(): number | undefined {
   const permission = { name: "sys", kind: "systemMemoryInfo" } as const;

@@ -9,7 +9,7 @@ import {
 } from "cockatiel";
 
 /** Failures in a row that open a breaker. */
-export const CONSECUTIVE_FAILURES = 3;
+const CONSECUTIVE_FAILURES = 3;
 
 /** A breaker also opens if this part of the last calls failed, once there are enough of them. */
 const FAILURE_RATIO = { threshold: 0.5, size: 40, minimumNumberOfCalls: 20 };

@@ -9,7 +9,7 @@ const toRgb = converter("rgb");
 export type HexColour = string & { readonly __brand: "HexColour" };
 
 /** Any colour of CSS Color 4 (`red`, `#f00`, `rgb(255 0 0 / 50%)`, `oklch(…)`), converted to sRGB. */
-export const colourSchema = z.string().trim().transform((text, context): HexColour => {
+const colourSchema = z.string().trim().transform((text, context): HexColour => {
   // Clients of remove.bg and others write colours as digits without `#`.
   const colour = toRgb(parse(/^([\da-f]{3,4}|[\da-f]{6}|[\da-f]{8})$/i.test(text) ? `#${text}` : text));
   if (colour === undefined) {
@@ -57,7 +57,7 @@ export type Region = [left: Length, top: Length, right: Length, bottom: Length];
 const WHOLE = "0% 0% 100% 100%";
 
 /** `x1 y1 x2 y2`, each as `20px` or `10%`; undefined for the whole image. */
-export const regionSchema = z.string().trim().transform((text, context): Region | undefined => {
+const regionSchema = z.string().trim().transform((text, context): Region | undefined => {
   const lengths = words(text).map(parseLength);
   if (lengths.length !== 4 || lengths.includes(undefined)) {
     context.addIssue(`${JSON.stringify(text)} is not a region, "x1 y1 x2 y2" such as "10% 20px 90% 480px"`);
@@ -74,7 +74,7 @@ function isZero(length: Length): boolean {
 }
 
 /** `10%` to `100%`, as a share; undefined for `original`. */
-export const scaleSchema = z.string().trim().transform((text, context): number | undefined => {
+const scaleSchema = z.string().trim().transform((text, context): number | undefined => {
   if (text.toLowerCase() === "original") return undefined;
   const percent = Number(/^(\d+(?:\.\d+)?)%?$/.exec(text)?.[1]);
   if (percent >= 10 && percent <= 100) return percent / 100;
@@ -89,7 +89,7 @@ export const scaleSchema = z.string().trim().transform((text, context): number |
 export type Position = "original" | { x: number; y: number };
 
 /** `original`, `center`, `20%` (across and down) or `20% 80%`. */
-export const positionSchema = z.string().trim().transform((text, context): Position => {
+const positionSchema = z.string().trim().transform((text, context): Position => {
   if (text.toLowerCase() === "original") return "original";
   const given = text.toLowerCase() === "center" ? "50%" : text;
   const parts = words(given).map((word) => Number(/^(\d+(?:\.\d+)?)%?$/.exec(word)?.[1]) / 100);

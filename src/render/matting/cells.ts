@@ -23,7 +23,7 @@ export interface Cells {
   readonly mask: number;
 }
 
-export function cellGrid({ width, height }: Size): CellGrid {
+function cellGrid({ width, height }: Size): CellGrid {
   const stride = Math.ceil(width / 4) * 4 + MARGIN_COLUMNS;
   return { width, height, stride, plane: stride * (height + 2 * MARGIN_ROWS) * 4 };
 }
